@@ -1,0 +1,93 @@
+"""Variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114).
+
+    python -m experiments.vae                      real digits, 8×8, about a minute on a laptop
+    python -m experiments.vae mnist                784-500-z20-500-784, 30 epochs: test ELBO ≥ -105 nats
+    python -m experiments.vae nll                  dynamic binarisation, 500 epochs: test -log p(x) ≤ 89.8 nats
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import optax
+
+from experiments.latent import draw_latent_space, vae_evaluator
+from jaxgen.losses import LIKELIHOODS
+from jaxgen.models import VAE
+from jaxgen.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from jaxgen.training.experiment import Config, Experiment, main
+
+
+@dataclass(frozen=True)
+class VAEConfig(Config):
+    steps: int = 6000
+    network: Literal["mlp", "conv"] = "mlp"
+    """Dense or convolutional encoder and decoder."""
+    latent: int = 20
+    """Latent units; with 2 the manifold is drawn."""
+    hidden: int = 500
+    """Units of the dense hidden layer."""
+    likelihood: Literal["bernoulli", "gaussian", "discretised_logistic"] = "bernoulli"
+    """Of a pixel given the latent."""
+    beta: float = 1.0
+    """Weight of the KL term."""
+    annealing_steps: int = 0
+    """Raise β from 0 over so many steps."""
+    binarise: bool = False
+    """Draw the pixels anew from Bernoulli(intensity) each time an image is seen."""
+    conditional: bool = False
+    """Give the label to encoder and decoder (CVAE)."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    importance_samples: int = 100
+    """Samples of the importance-weighted log-likelihood; 0: none."""
+
+    @property
+    def convolutional(self) -> bool:
+        return self.network == "conv"
+
+
+presets = {
+    "digits": VAEConfig(),
+    "mnist": VAEConfig(source="tfds:mnist", steps=30 * 469, batch_size=128, eval_every=5 * 469),
+    "nll": VAEConfig(
+        source="tfds:mnist",
+        steps=500 * 600,
+        batch_size=100,
+        latent=40,
+        hidden=400,
+        binarise=True,
+        learning_rate=1e-4 * 10**-0.2,
+        importance_samples=5000,
+        log_every=600,
+        checkpoint_every=6000,
+        eval_every=0,
+    ),
+}
+
+
+def build(config: VAEConfig, data) -> VAE:
+    height, width, channels = data.example["image"].shape
+    likelihood = LIKELIHOODS[config.likelihood]
+    classes = data.classes if config.conditional else 0
+    if config.conditional and not classes:
+        raise ValueError(f"--conditional: {config.source} has no labels")
+    shape = (height, width, channels * likelihood.outputs)
+    common = {"classes": classes, "dtype": config.dtype}
+    if config.network == "conv":
+        networks = ConvEncoder(config.latent, **common), ConvDecoder(shape, **common)
+    else:
+        hidden = (config.hidden,)
+        networks = MLPEncoder(config.latent, hidden, **common), MLPDecoder(shape, hidden, **common)
+    beta = config.beta
+    if config.annealing_steps:
+        beta = optax.linear_schedule(0.0, config.beta, config.annealing_steps)
+    return VAE(*networks, optax.adam(config.learning_rate), likelihood, beta, config.binarise, classes)
+
+
+experiment = Experiment(
+    Path(__file__).stem, presets, build, vae_evaluator, draw_latent_space, __doc__, best="test_elbo", mode="max"
+)
+
+if __name__ == "__main__":
+    main(experiment)

@@ -1,0 +1,198 @@
+"""Data sets: examples that fit in memory (`Dataset`), and examples that are read as they are needed (`StreamedDataset`).
+
+    dataset = load("digits")
+    arrays  = jax.device_put(dataset.arrays)                                # once: they live on the device
+    indices = orders(seed, range(start, stop), batch_size, len(dataset))    # a pure function of (seed, step)
+    batch   = dataset.gather(arrays, indices[0])                            # inside the compiled loop
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key, Shaped
+
+from jaxgen.data.order import check_batch_size, order
+from jaxgen.types import Batch
+
+__all__ = ["Augmentation", "Dataset", "Source", "StreamedDataset", "Unreadable", "mirror"]
+
+Augmentation = Callable[[Key[Array, ""], Batch], Batch]
+"""A pure function on the device: a key and a batch to a batch of the same shapes."""
+
+HostBatch = dict[str, np.ndarray]
+"""A batch on the host, in NumPy arrays."""
+
+Spec = dict[str, jax.ShapeDtypeStruct]
+"""Shapes and dtypes by name."""
+
+CHUNK = 4096  # examples that a thread reads in one go into memory
+
+logger = logging.getLogger(__name__)
+
+
+class _Examples:
+    """What both kinds of data set have in common; they differ in `__len__`, `example` and `batch`."""
+
+    label_names: tuple[str, ...]
+    name: str
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are; 0 when the data has no labels."""
+        return len(self.label_names)
+
+    def spec(self, batch_size: int) -> Spec:
+        """Shapes and dtypes of a batch: what `model.init` wants. `ValueError` for a batch larger than the data."""
+        check_batch_size(batch_size, len(self), self.name or "the data")
+        return {
+            name: jax.ShapeDtypeStruct((batch_size, *one.shape), one.dtype) for name, one in self.example.items()
+        }
+
+    def batches(self, batch_size: int) -> Iterator[HostBatch]:
+        """One pass in order without augmentation, for evaluation; the last batch may be smaller."""
+        for start in range(0, len(self), batch_size):
+            yield self.batch(np.arange(start, min(start + batch_size, len(self))))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset(_Examples):
+    """Examples that fit in memory."""
+
+    arrays: Mapping[str, np.ndarray]
+    """By name, one leading example axis: `image` uint8 NHWC (float32 for 2-D points), `label` int32."""
+    label_names: tuple[str, ...] = ()
+    """Names of the classes, by label; () when there are no labels."""
+    augment: Augmentation | None = None
+    """What training does to each batch after gathering it."""
+    name: str = ""
+    """The source, for messages."""
+
+    def __post_init__(self):
+        sizes = {name: len(array) for name, array in self.arrays.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"arrays of one data set need one length; these have {sizes}")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    @property
+    def example(self) -> Spec:
+        """Shapes and dtypes of one example, no batch axis."""
+        return {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.arrays.items()}
+
+    def gather(self, arrays: Mapping[str, Shaped[Array, "n ..."]], indices: Int[Array, "b"]) -> Batch:
+        """The batch of `indices`. Pure, for use inside `jit`; `arrays` is `self.arrays` placed on the device and
+        passed in, so that it is an argument of the compiled program and no constant in it."""
+        return {name: jnp.take(array, indices, axis=0, mode="clip") for name, array in arrays.items()}
+
+    def batch(self, indices: Int[np.ndarray, "b"]) -> HostBatch:
+        """The examples of `indices`, on the host."""
+        return {name: array[indices] for name, array in self.arrays.items()}
+
+
+class Source(Protocol):
+    """Random access to examples one by one: dicts of arrays without batch axis. What cannot be read raises `Unreadable`.
+
+    A source that reads many at once faster may also have `__getitems__(indices) -> Sequence[Mapping]`.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Mapping[str, np.ndarray]: ...
+
+
+class Unreadable(ValueError):
+    """An example that cannot be read; the message names it and says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedDataset(_Examples):
+    """Examples read as they are needed, ahead of time and in parallel through grain; on the same terms as `Dataset`."""
+
+    source: Source
+    example: Spec
+    """Shapes and dtypes of one example, no batch axis."""
+    label_names: tuple[str, ...] = ()
+    augment: Augmentation | None = None
+    name: str = ""
+    skip_unreadable: bool = False
+    """Whether an unreadable example gives its place to the next readable one (with a warning), or raises."""
+    threads: int = 8
+    """How many threads read, each a whole batch."""
+    prefetch: int = 16
+    """How many batches are read ahead."""
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def batch(self, indices: Int[np.ndarray, "b"]) -> HostBatch:
+        """The examples of `indices`."""
+        rows = self._rows(indices.tolist())
+        for place, index in enumerate(indices.tolist()):
+            for _ in range(len(self)):
+                if rows[place] is not None:
+                    break
+                index = (index + 1) % len(self)
+                rows[place] = self._rows([index])[0]
+        if None in rows:
+            raise ValueError(f"{self.name}: none of {len(self)} examples can be read")
+        return {name: np.stack([row[name] for row in rows]) for name in self.example}
+
+    def stream(self, seed: int, start_step: int, stop_step: int, batch_size: int) -> Iterator[HostBatch]:
+        """The batches of the steps start_step .. stop_step - 1 in the order of `order`, read ahead by grain."""
+        check_batch_size(batch_size, len(self), self.name or "the data")
+        import grain  # here, because images for accelerators often lack it
+
+        steps = grain.MapDataset.range(start_step, stop_step)
+        batches = steps.map(lambda step: self.batch(order(seed, int(step), batch_size, len(self))))
+        options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=self.prefetch)
+        return iter(batches.to_iter_dataset(options))
+
+    def in_memory(self) -> Dataset:
+        """All examples read into memory, without the unreadable ones."""
+        arrays = {name: np.empty((len(self), *one.shape), one.dtype) for name, one in self.example.items()}
+        readable = np.ones(len(self), bool)
+
+        def read(chunk: range) -> None:
+            for index, row in zip(chunk, self._rows(chunk), strict=True):
+                readable[index] = row is not None
+                for name in arrays if row is not None else ():
+                    arrays[name][index] = row[name]
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(read, [range(len(self))[i : i + CHUNK] for i in range(0, len(self), CHUNK)]))
+        if not readable.any():
+            raise ValueError(f"{self.name}: none of {len(self)} examples can be read")
+        if not readable.all():
+            arrays = {name: array[readable] for name, array in arrays.items()}
+        return Dataset(arrays, self.label_names, self.augment, self.name)
+
+    def _rows(self, indices: Sequence[int]) -> list[Mapping[str, np.ndarray] | None]:
+        """The examples of `indices`; None in the place of what cannot be read and may be skipped."""
+        if hasattr(self.source, "__getitems__"):
+            return list(self.source.__getitems__(list(indices)))
+        return [self._row(index) for index in indices]
+
+    def _row(self, index: int) -> Mapping[str, np.ndarray] | None:
+        try:
+            return self.source[index]
+        except Unreadable as error:
+            if not self.skip_unreadable:
+                raise
+            logger.warning("skipped: %s", error)
+            return None
+
+
+def mirror(key: Key[Array, ""], batch: Batch) -> Batch:
+    """Mirror each example left to right with probability 1/2: all images (b h w c) of one example alike."""
+    images = {name: array for name, array in batch.items() if array.ndim == 4}
+    b = len(next(iter(batch.values())))
+    mirrored = jax.random.bernoulli(key, shape=(b, 1, 1, 1))
+    return {**batch, **{name: jnp.where(mirrored, x[:, :, ::-1], x) for name, x in images.items()}}

@@ -1,0 +1,35 @@
+"""How a source is to be loaded."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jaxgen.data.dataset import Dataset, StreamedDataset
+
+__all__ = ["Loader", "Options"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `jaxgen.data.load` was asked for; see there."""
+
+    image_size: int | None = None
+    channels: int | None = None
+    corrupt: str = "skip"
+    memory_limit: int = 2 << 30
+
+    def __post_init__(self):
+        if self.image_size is not None and self.image_size < 1:
+            raise ValueError(f"the image size is {self.image_size}; it must be 1 or more")
+        if self.channels not in (None, 1, 3):
+            raise ValueError(f"{self.channels} channels asked for; allowed are 1 (grey) and 3 (RGB)")
+        if self.corrupt not in ("skip", "fail"):
+            raise ValueError(f"corrupt is {self.corrupt!r}; allowed are 'skip' and 'fail'")
+
+    def settle(self, streamed: StreamedDataset) -> Dataset | StreamedDataset:
+        """In memory when it fits, else streamed."""
+        example = sum(one.size * one.dtype.itemsize for one in streamed.example.values())
+        return streamed.in_memory() if example * len(streamed) <= self.memory_limit else streamed
+
+
+Loader = Callable[[str, str, Options], Dataset | StreamedDataset]
+"""Reads a source: what follows the colon in its name, the split, the options."""

@@ -1,0 +1,48 @@
+"""The order of examples: a pure function of (seed, step)."""
+
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Int
+
+__all__ = ["order", "orders"]
+
+
+def order(seed: int, step: int, batch_size: int, size: int) -> Int[np.ndarray, "batch_size"]:
+    """Indices of the batch of step `step`, out of `size` examples.
+
+    Example p = step * batch_size + i of the endless stream is element p % size of the permutation of epoch p // size:
+    every example comes once an epoch, and a batch may straddle two epochs.
+
+    Raises `ValueError` when the batch is empty or larger than the data, or the seed is negative.
+    """
+    return orders(seed, range(step, step + 1), batch_size, size)[0]
+
+
+def orders(seed: int, steps: range, batch_size: int, size: int) -> Int[np.ndarray, "steps batch_size"]:
+    """`order` of the consecutive steps of `steps` (a range of stride 1), stacked."""
+    check_batch_size(batch_size, size)
+    if seed < 0:
+        raise ValueError(f"the seed is {seed}; it must be 0 or more")
+    start, stop = steps.start * batch_size, steps.stop * batch_size
+    epochs = range(start // size, -(-stop // size))
+    stream = [_permutation(seed, epoch, size) for epoch in epochs]
+    if not stream:
+        return np.zeros((0, batch_size), np.int32)
+    offset = start - epochs.start * size
+    return np.concatenate(stream)[offset : offset + stop - start].reshape(-1, batch_size)
+
+
+def check_batch_size(batch_size: int, size: int, name: str = "the data") -> None:
+    """Raise `ValueError` unless 1 <= batch_size <= size."""
+    if not 1 <= batch_size <= size:
+        raise ValueError(f"the batch size is {batch_size}, but {name} has {size} examples; allowed is 1 to {size}")
+
+
+@lru_cache(maxsize=16)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    # Sorting raw bits: NumPy promises them to stay the same over its versions, `Generator.permutation` it does not.
+    bits = np.random.PCG64([seed, epoch]).random_raw(size)
+    permutation = np.argsort(bits, kind="stable").astype(np.int32)
+    permutation.setflags(write=False)
+    return permutation

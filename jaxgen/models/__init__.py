@@ -1,0 +1,6 @@
+"""The systems, one file each: state, losses wired together, `init`, `step`, `sample`."""
+
+from jaxgen.models.gan import GAN
+from jaxgen.models.vae import VAE
+
+__all__ = ["GAN", "VAE"]

@@ -1,0 +1,102 @@
+"""Multi-layer perceptrons: the VAE of Kingma & Welling (2014) and the conditional GAN of Mirza & Osindero (2014)."""
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+from jaxtyping import Array, Float, Int
+
+__all__ = ["MLPDecoder", "MLPDiscriminator", "MLPEncoder", "MLPGenerator"]
+
+Label = Int[Array, "b"] | None
+
+
+class MLPEncoder(nn.Module):
+    """Image (and, with `classes`, its label) to the posterior's mean and log variance, each of `latent` units."""
+
+    latent: int = 20
+    hidden: Sequence[int] = (500,)
+    classes: int = 0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b ..."], label: Label = None):
+        x = image.reshape(image.shape[0], -1)
+        if self.classes:
+            x = jnp.concatenate([x, jax.nn.one_hot(label, self.classes)], axis=-1)
+        for features in self.hidden:
+            x = nn.relu(nn.Dense(features, dtype=self.dtype)(x))
+        return jnp.split(nn.Dense(2 * self.latent, dtype=self.dtype)(x).astype(jnp.float32), 2, axis=-1)
+
+
+class MLPDecoder(nn.Module):
+    """Latent (and label) to the likelihood's parameters, an array of `shape` (h, w, channels × outputs)."""
+
+    shape: Sequence[int]
+    hidden: Sequence[int] = (500,)
+    classes: int = 0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, latent: Float[Array, "b z"], label: Label = None) -> Float[Array, "b h w p"]:
+        x = latent
+        if self.classes:
+            x = jnp.concatenate([x, jax.nn.one_hot(label, self.classes)], axis=-1)
+        for features in self.hidden:
+            x = nn.relu(nn.Dense(features, dtype=self.dtype)(x))
+        x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x)
+        return x.astype(jnp.float32).reshape(-1, *self.shape)
+
+
+class MLPGenerator(nn.Module):
+    """Latent and label, each embedded, concatenated, and decoded to an image of `shape` in (-1, 1).
+
+    The output 2 sigmoid(x) - 1 is the paper's sigmoid in the library's pixel range. With the defaults, 100 latent
+    units, `classes=10` and 28×28 images it has 548,112 parameters.
+    """
+
+    shape: Sequence[int]
+    embedding: int = 128
+    hidden: Sequence[int] = (512,)
+    classes: int = 0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False):
+        x = nn.Dense(self.embedding, dtype=self.dtype)(latent)
+        if self.classes:
+            code = jax.nn.one_hot(label, self.classes)
+            x = jnp.concatenate([x, nn.Dense(self.embedding, dtype=self.dtype)(code)], axis=-1)
+        x = nn.relu(x)
+        for features in self.hidden:
+            x = nn.relu(nn.Dense(features, dtype=self.dtype)(x))
+        x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x).astype(jnp.float32)
+        return (2 * nn.sigmoid(x) - 1).reshape(-1, *self.shape)
+
+
+class MLPDiscriminator(nn.Module):
+    """Image and label, each embedded, concatenated, and judged by one logit.
+
+    With the defaults, `classes=10` and 28×28 images it has 477,249 parameters.
+    """
+
+    hidden: Sequence[int] = (512, 128)
+    embedding: int = 128
+    joint: int = 32
+    classes: int = 0
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b ..."], label: Label = None, *, train: bool = False):
+        x = image.reshape(image.shape[0], -1)
+        for features in self.hidden:
+            x = nn.leaky_relu(nn.Dense(features, dtype=self.dtype)(x), 0.2)
+        if self.classes:
+            code = jax.nn.one_hot(label, self.classes)
+            code = nn.leaky_relu(nn.Dense(self.embedding, dtype=self.dtype)(code), 0.2)
+            x = jnp.concatenate([x, code], axis=-1)
+        x = nn.leaky_relu(nn.Dense(self.joint, dtype=self.dtype)(x), 0.2)
+        return nn.Dense(1, dtype=self.dtype)(x).astype(jnp.float32)[:, 0]

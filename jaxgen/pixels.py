@@ -1,0 +1,24 @@
+"""Pixels: uint8 in files, in memory and in batches; float32 in [-1, 1] inside the models."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, UInt8
+
+__all__ = ["normalise", "to_uint8", "to_unit"]
+
+
+def normalise(image: UInt8[Array, "..."] | Float[Array, "..."]) -> Float[Array, "..."]:
+    """uint8 0..255 to float32 in [-1, 1]; a float array (2-D points, images already normalised) passes as it is."""
+    if jnp.issubdtype(image.dtype, jnp.floating):
+        return image
+    return image.astype(jnp.float32) / 127.5 - 1
+
+
+def to_unit(image: Float[Array, "..."]) -> Float[Array, "..."]:
+    """[-1, 1] to [0, 1]: what a Bernoulli likelihood and a plotting library want."""
+    return (image + 1) / 2
+
+
+def to_uint8(image: Float[Array, "..."]) -> UInt8[Array, "..."]:
+    """[-1, 1] to uint8 0..255, rounded; what lies outside is clipped. The inverse of `normalise`."""
+    return jnp.clip(jax.lax.round((image.astype(jnp.float32) + 1) * 127.5), 0, 255).astype(jnp.uint8)

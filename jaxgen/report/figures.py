@@ -1,0 +1,45 @@
+"""Figures by matplotlib, each written to a PNG: curves of a run's metrics, scatter plots of a latent space."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+
+__all__ = ["plot_curves", "plot_scatter"]
+
+
+def plot_curves(path: Path, records: Sequence[Mapping[str, float]]) -> None:
+    """One small panel for each metric of `metrics.jsonl` against the step; panels of speed are left out."""
+    names = sorted({name for record in records for name in record} - {"step", "steps_per_second"})
+    columns = min(3, max(1, len(names)))
+    rows = max(1, -(-len(names) // columns))
+    figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
+    for i, name in enumerate(names):
+        axes = figure.add_subplot(rows, columns, i + 1, title=name.replace("_", " "), xlabel="step")
+        points = [(record["step"], record[name]) for record in records if name in record]
+        axes.plot(*np.array(points).T, marker="o" if len(points) < 20 else None, markersize=3)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=80)
+
+
+def plot_scatter(
+    path: Path,
+    points: Float[np.ndarray, "n 2"],
+    labels: Int[np.ndarray, "n"] | None = None,
+    label_names: Sequence[str] = (),
+    title: str = "",
+    axis_names: tuple[str, str] = ("", ""),
+) -> None:
+    """Points in the plane, coloured by class."""
+    figure = Figure(figsize=(6, 5.2), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel=axis_names[0], ylabel=axis_names[1])
+    if labels is None:
+        axes.scatter(*points.T, s=6)
+    else:
+        for label, name in enumerate(label_names):
+            axes.scatter(*points[labels == label].T, s=6, label=name, color=f"C{label % 10}")
+        if len(label_names) <= 20:
+            axes.legend(markerscale=2, fontsize="small")
+    figure.savefig(path, dpi=80)

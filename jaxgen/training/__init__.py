@@ -1,0 +1,17 @@
+"""Training: the loop, checkpoints, logs, the mesh."""
+
+from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.fit import Interrupted, NonFinite, abstract_state, fit
+from jaxgen.training.logging import Logger, read_metrics
+from jaxgen.training.mesh import data_mesh
+
+__all__ = [
+    "Checkpoints",
+    "Interrupted",
+    "Logger",
+    "NonFinite",
+    "abstract_state",
+    "data_mesh",
+    "fit",
+    "read_metrics",
+]
