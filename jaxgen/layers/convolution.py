@@ -1,22 +1,22 @@
 """Two-dimensional convolution as a closed algebra of three bilinear maps, fast on every platform.
 
-With stride s, padding p and a kernel w, summing over repeated indices, the convolution (NHWC × HWIO → NHWC) is
+With stride s, padding p and a kernel w, the convolution (NHWC × HWIO → NHWC) sums over j and i
 
-    y[n, q, o] = x[n, s q + j - p, i] w[j, i, o]                                                 conv(x, w)
+    y[n, q, o] = x[n, s q + j - p, i] w[j, i, o]                    conv(x, w)
 
-It is linear in x and in w, and so has two adjoints with respect to the inner product ⟨a, b⟩ = Σ a b:
+It is linear in x and in w, so it has two adjoints:
 
-    x[n, s q + j - p, i] = y[n, q, o] w[j, i, o]        the transposed convolution               conv_transpose(y, w)
-    w[j, i, o]           = x[n, s q + j - p, i] y[n, q, o]      the kernel's gradient            conv_kernel(x, y)
+    x[n, r, i] = Σ_{s q + j - p = r} y[n, q, o] w[j, i, o]          conv_transpose(y, w)
+    w[j, i, o] = Σ_{n, q} x[n, s q + j - p, i] y[n, q, o]           conv_kernel(x, y)
 
     ⟨conv(x, w), y⟩ = ⟨x, conv_transpose(y, w)⟩ = ⟨w, conv_kernel(x, y)⟩
 
-These three are closed: the adjoints of each, in either argument, are the other two. Each is one JAX primitive whose
-derivative rules say just that, so derivatives of every order, forward and reverse, consist of these three alone.
+The three are closed: the adjoints of each, in either argument, are the other two. Each is one JAX primitive
+whose derivative rules say just that, so derivatives of any order, forward and reverse, are made of these three.
 
-Why not leave it to `lax.conv_general_dilated`? On accelerators we do: there each map lowers to the native operation.
-XLA's CPU backend, however, is fast only for convolutions written as NHWC × HWIO → NHWC, and JAX's own derivatives are
-not; inside a `lax.scan` nothing puts them right. There each map lowers to canonical convolutions.
+Why not `lax.conv_general_dilated`? On accelerators it is: each map lowers to the native operation. XLA's CPU
+backend, however, is fast only for convolutions written as NHWC × HWIO → NHWC, and JAX's own derivatives are not;
+in a loop body nothing puts them right. On the CPU each map lowers to convolutions in that canonical form.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,58 +28,66 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
-from jaxtyping import Array, DTypeLike, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
 
 __all__ = ["Conv", "ConvTranspose", "conv", "conv_kernel", "conv_transpose"]
 
 Pair = tuple[int, int]
 Padding = str | int | Sequence[Sequence[int]]
 
-_canonical = partial(lax.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-# The three maps ------------------------------------------------------------------------------------------------------
+# ---- The three maps -------------------------------------------------------------------------------------------
 
 
 def conv(
-    x: Float[Array, "b h w c"], w: Float[Array, "kh kw i o"], strides: int | Pair = 1, padding: Padding = "SAME"
+    x: Float[Array, "b h w i"],
+    w: Float[Array, "kh kw j o"],
+    strides: int | Pair = 1,
+    padding: Padding = "SAME",
 ) -> Float[Array, "b p q o"]:
-    """Convolve the images x with the kernel w (as all of deep learning does: a cross-correlation).
+    """Convolve images x with the kernel w (as in all of deep learning, a cross-correlation).
 
-    `padding` is 'SAME' (output size ⌈h / stride⌉), 'VALID' (none), the number of zeros on every side, or
-    ((top, bottom), (left, right)); negative numbers crop. Raises ValueError on shapes and settings that do not fit.
+    `padding` is 'SAME' (the output's size is ⌈h / stride⌉), 'VALID' (none), the number of zeros on every side, or
+    ((top, bottom), (left, right)), where negative numbers crop. Raises ValueError for what does not fit together.
     """
     x, w = _operands(x, w)
     if x.shape[3] != w.shape[2]:
         raise ValueError(
-            f"the kernel takes {w.shape[2]} input channels but x has {x.shape[3]}: got x of shape {x.shape} and kernel of "
-            f"shape {w.shape} (height, width, in, out); feature groups are not supported"
+            f"x of shape {x.shape} has {x.shape[3]} channels, but the kernel of shape {w.shape} (height, width, "
+            f"in, out) takes {w.shape[2]}; feature groups are not supported"
         )
-    strides = _pair("strides", strides)
-    pads = _pads(padding, x.shape[1:3], w.shape[:2], strides)
-    return _conv_p.bind(x, w, strides=strides, padding=_exact(x.shape[1:3], w.shape[:2], strides, pads))
+    size, kernel_size, strides = x.shape[1:3], w.shape[:2], _pair("strides", strides)
+    padding = _exact(_pads(padding, size, kernel_size, strides), size, kernel_size, strides)
+    return _conv_p.bind(x, w, strides=strides, padding=padding)
 
 
 def conv_transpose(
-    y: Float[Array, "b p q c"], w: Float[Array, "kh kw i o"], strides: int | Pair = 1, padding: Padding = "SAME"
+    y: Float[Array, "b p q o"],
+    w: Float[Array, "kh kw i j"],
+    strides: int | Pair = 1,
+    padding: Padding = "SAME",
 ) -> Float[Array, "b h w i"]:
-    """The adjoint of `conv` in x, known as transposed convolution: from the output's shape back to the input's.
+    """The adjoint of `conv` in x, known as transposed convolution: from the output's shape to the input's.
 
-    The kernel is laid out as for `conv`: its last axis meets the channels of y. `padding` is that of the forward
-    convolution, as in PyTorch: the size is (p - 1) stride + kernel - pads, and p stride with 'SAME'. So kernel 4,
-    stride 2, padding 1 doubles the size. PyTorch's `output_padding=r` is the padding (pad, pad - r).
+    The kernel is laid out as for `conv`, so its last axis meets the channels of y. `padding` is the forward
+    convolution's, as in PyTorch: the size is (p - 1) stride + kernel - pads, and p stride for 'SAME'. Kernel 4,
+    stride 2, padding 1 doubles the size. PyTorch's `output_padding=r` is padding (p, p - r) on each axis.
+    Raises ValueError for what does not fit together.
     """
     y, w = _operands(y, w)
     if y.shape[3] != w.shape[3]:
         raise ValueError(
-            f"the kernel takes {w.shape[3]} input channels but y has {y.shape[3]}: got y of shape {y.shape} and kernel of "
-            f"shape {w.shape} (height, width, out, in); feature groups are not supported"
+            f"y of shape {y.shape} has {y.shape[3]} channels, but the kernel of shape {w.shape} (height, width, "
+            f"out, in) takes {w.shape[3]}; feature groups are not supported"
         )
-    strides = _pair("strides", strides)
-    pads = _pads(padding, [n * s for n, s in zip(y.shape[1:3], strides, strict=True)], w.shape[:2], strides)
-    if min(_input_size(y.shape[1:3], w.shape[:2], strides, pads)) < 1:
-        raise ValueError(f"padding {padding} leaves nothing of y of shape {y.shape} and kernel of shape {w.shape}")
-    return _conv_transpose_p.bind(y, w, strides=strides, padding=pads)
+    kernel_size, strides = w.shape[:2], _pair("strides", strides)
+    size = tuple(m * s for m, s in zip(y.shape[1:3], strides, strict=True))
+    padding = _pads(padding, size, kernel_size, strides)
+    if min(_input_size(y.shape[1:3], kernel_size, strides, padding)) < 1:
+        raise ValueError(
+            f"padding {padding} leaves nothing of y of shape {y.shape}, kernel of shape {w.shape}"
+        )
+    return _conv_transpose_p.bind(y, w, strides=strides, padding=padding)
 
 
 def conv_kernel(
@@ -89,25 +97,26 @@ def conv_kernel(
     strides: int | Pair = 1,
     padding: Padding = "SAME",
 ) -> Float[Array, "kh kw i o"]:
-    """The adjoint of `conv` in w: the gradient of ⟨conv(x, w), y⟩ with respect to a kernel w of the given size."""
+    """The adjoint of `conv` in w: the gradient of ⟨conv(x, w), y⟩ with respect to a kernel of this size."""
     x, y = _operands(x, y)
-    strides, kernel_size = _pair("strides", strides), _pair("kernel_size", kernel_size)
-    pads = _pads(padding, x.shape[1:3], kernel_size, strides)
-    pads = _exact(x.shape[1:3], kernel_size, strides, pads)
-    expected = (x.shape[0], *_output_size(x.shape[1:3], kernel_size, strides, pads))
+    size, kernel_size, strides = x.shape[1:3], _pair("kernel_size", kernel_size), _pair("strides", strides)
+    padding = _exact(_pads(padding, size, kernel_size, strides), size, kernel_size, strides)
+    expected = (x.shape[0], *_output_size(size, kernel_size, strides, padding))
     if y.shape[:3] != expected:
-        raise ValueError(f"y must have shape {(*expected, 'channels')} for x of shape {x.shape}: got {y.shape}")
-    return _conv_kernel_p.bind(x, y, strides=strides, padding=pads)
+        raise ValueError(
+            f"for x of shape {x.shape}, y must be {(*expected, 'channels')}: got shape {y.shape}"
+        )
+    return _conv_kernel_p.bind(x, y, strides=strides, padding=padding)
 
 
-# Sizes and padding ---------------------------------------------------------------------------------------------------
+# ---- Checks, sizes and padding --------------------------------------------------------------------------------
 
 
-def _operands(a, b):
-    if a.ndim != 4 or b.ndim != 4:
+def _operands(a: Array, b: Array) -> tuple[Array, Array]:
+    if jnp.ndim(a) != 4 or jnp.ndim(b) != 4:
         raise ValueError(
             "images are (batch, height, width, channels) and kernels (height, width, in, out), four axes each: "
-            f"got shapes {a.shape} and {b.shape}"
+            f"got shapes {jnp.shape(a)} and {jnp.shape(b)}"
         )
     dtype = jnp.result_type(a, b)
     return jnp.asarray(a, dtype), jnp.asarray(b, dtype)
@@ -120,50 +129,54 @@ def _pair(name: str, value: int | Sequence[int]) -> Pair:
     return pair
 
 
-def _pads(padding: Padding, size, kernel_size, strides) -> tuple[Pair, Pair]:
-    """The padding as ((top, bottom), (left, right)), for images of this size."""
-    if padding == "VALID":
-        return (0, 0), (0, 0)
+def _pads(padding: Padding, size: Pair, kernel_size: Pair, strides: Pair) -> tuple[Pair, Pair]:
+    """The padding as ((top, bottom), (left, right)) for images of this size."""
     if padding == "SAME":
-        totals = [max((-(-n // s) - 1) * s + k - n, 0) for n, k, s in zip(size, kernel_size, strides, strict=True)]
-        return tuple((t // 2, t - t // 2) for t in totals)
+        outputs = (-(-n // s) for n, s in zip(size, strides, strict=True))
+        totals = ((m - 1) * s + k - n for m, n, k, s in zip(outputs, size, kernel_size, strides, strict=True))
+        return tuple((max(t, 0) // 2, t - max(t, 0) // 2) for t in totals)
+    if padding == "VALID":
+        padding = 0
     if isinstance(padding, int):
         return ((padding, padding),) * 2
-    if not isinstance(padding, str):
-        pads = tuple(tuple(p) if isinstance(p, Sequence) else p for p in padding)
-        if len(pads) == 2 and all(isinstance(p, tuple) and len(p) == 2 for p in pads):
-            return pads
-    raise ValueError(
-        f"padding must be 'SAME', 'VALID', an integer or ((top, bottom), (left, right)): got {padding!r}"
-    )
+    pads = () if isinstance(padding, str) else tuple(p if isinstance(p, int) else tuple(p) for p in padding)
+    if len(pads) != 2 or not all(isinstance(p, tuple) and len(p) == 2 for p in pads):
+        raise ValueError(
+            f"padding must be 'SAME', 'VALID', an integer or ((top, bottom), (left, right)): got {padding!r}"
+        )
+    return pads
 
 
-def _exact(size, kernel_size, strides, pads) -> tuple[Pair, Pair]:
-    """The same convolution with the far padding such that the last window ends where the padded image does.
+def _exact(pads: tuple[Pair, Pair], size: Pair, kernel_size: Pair, strides: Pair) -> tuple[Pair, Pair]:
+    """The padding of the same convolution after which the last window ends where the padded image does.
 
-    Rows that no window reaches are cropped. Input, output and kernel size then determine one another.
+    What no window reaches is cropped. Thus two of the three sizes always determine the third.
     """
-    out = [(n + sum(p) - k) // s + 1 for n, k, s, p in zip(size, kernel_size, strides, pads, strict=True)]
-    if min(out) < 1:
-        raise ValueError(f"kernel size {kernel_size} does not fit into size {tuple(size)} with padding {pads}")
-    return tuple(
-        (p[0], (m - 1) * s + k - n - p[0]) for m, n, k, s, p in zip(out, size, kernel_size, strides, pads, strict=True)
-    )
+    output = _output_size(size, kernel_size, strides, pads)
+    if min(output) < 1:
+        raise ValueError(f"kernel size {kernel_size} does not fit into size {size} with padding {pads}")
+    spare = zip(_input_size(output, kernel_size, strides, pads), size, pads, strict=True)
+    return tuple((lo, hi + used - n) for used, n, (lo, hi) in spare)
 
 
-def _output_size(size, kernel_size, strides, pads):
-    return tuple((n + sum(p) - k) // s + 1 for n, k, s, p in zip(size, kernel_size, strides, pads, strict=True))
+# On each axis: input + pads = (output - 1) stride + kernel.
 
 
-def _input_size(size, kernel_size, strides, pads):
-    return tuple((m - 1) * s + k - sum(p) for m, k, s, p in zip(size, kernel_size, strides, pads, strict=True))
+def _output_size(size: Pair, kernel: Pair, strides: Pair, pads: tuple[Pair, Pair]) -> Pair:
+    return tuple((n + sum(p) - k) // s + 1 for n, k, s, p in zip(size, kernel, strides, pads, strict=True))
 
 
-def _kernel_size(size, output_size, strides, pads):
-    return tuple(n + sum(p) - (m - 1) * s for n, m, s, p in zip(size, output_size, strides, pads, strict=True))
+def _input_size(output: Pair, kernel: Pair, strides: Pair, pads: tuple[Pair, Pair]) -> Pair:
+    return tuple((m - 1) * s + k - sum(p) for m, k, s, p in zip(output, kernel, strides, pads, strict=True))
 
 
-# The native operations, for accelerators -----------------------------------------------------------------------------
+def _kernel_size(size: Pair, output: Pair, strides: Pair, pads: tuple[Pair, Pair]) -> Pair:
+    return tuple(n + sum(p) - (m - 1) * s for n, m, s, p in zip(size, output, strides, pads, strict=True))
+
+
+# ---- How accelerators compute them: natively ------------------------------------------------------------------
+
+_canonical = partial(lax.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _native(x, w, strides, padding):
@@ -182,51 +195,75 @@ def _native_kernel(x, y, strides, padding):
     return jax.linear_transpose(lambda w: _native(x, w, strides, padding), w)(y)[0]
 
 
-# The canonical forms, for the CPU ------------------------------------------------------------------------------------
+# ---- How the CPU computes them: in canonical form -------------------------------------------------------------
 
 
 def _cpu_transpose(y, w, strides, padding):
-    """Convolve y, with zeros between its pixels, with the reversed kernel."""
+    """Spread y out by the strides and convolve it with the reversed kernel."""
     pads = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(w.shape[:2], padding, strict=True)]
     return _canonical(y, w[::-1, ::-1].swapaxes(2, 3), (1, 1), pads, lhs_dilation=strides)
 
 
 def _cpu_kernel(x, y, strides, padding):
-    """Convolve x with y as the kernel: channels of x are the batch, and the batch is what is summed over."""
+    """Convolve x with y, the batch in the role of the channels, a few images at a time."""
+    part = _correlate_few if y.shape[3] < min(8, x.shape[3]) else _correlate
+    part = partial(part, strides=strides, padding=padding)
+    # Each sum runs over all of a group's pixels; about this many stay in the cache (8 times faster at 32×32).
+    n, pixels = x.shape[0], y.shape[1] * y.shape[2]
+    group = next(d for d in range(1, n + 1) if n % d == 0 and (d * pixels >= 2048 or d == n))
+    if group == n:
+        return part(x, y)
+    # A batch sharded over devices stays so: every group takes its images from all of them.
+    xs, ys = (a.reshape(group, n // group, *a.shape[1:]).swapaxes(0, 1) for a in (x, y))
+    total = jnp.zeros(jax.eval_shape(part, xs[0], ys[0]).shape, x.dtype)
+    return lax.scan(lambda total, xy: (total + part(*xy), None), total, (xs, ys))[0]
+
+
+def _correlate(x, y, strides, padding):
     x, y = x.transpose(3, 1, 2, 0), y.transpose(1, 2, 0, 3)
     return _canonical(x, y, (1, 1), padding, rhs_dilation=strides).transpose(1, 2, 0, 3)
 
 
-# The primitives ------------------------------------------------------------------------------------------------------
+def _correlate_few(x, y, strides, padding):
+    """The same with the roles of x and y exchanged, which finds the kernel reversed: y has few channels."""
+    kernel_size = _kernel_size(x.shape[1:3], y.shape[1:3], strides, padding)
+    pads = [
+        (k - 1 - lo, k - 1 - hi, s - 1) for k, s, (lo, hi) in zip(kernel_size, strides, padding, strict=True)
+    ]
+    y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), *pads, (0, 0, 0)))
+    w = _canonical(y.transpose(3, 1, 2, 0), x.transpose(1, 2, 0, 3), (1, 1), "VALID")
+    return w[:, ::-1, ::-1].transpose(1, 2, 3, 0)
+
+
+# ---- The primitives -------------------------------------------------------------------------------------------
 
 
 def _bilinear(name: str, native: Callable, cpu: Callable, folds: tuple[Pair, Pair]) -> Primitive:
-    """A primitive for one of the maps, on operands of rank 4, or 5: then the first axis is one of independent pairs.
+    """One of the maps as a primitive, of two operands of rank 4, or of rank 5: a list of independent pairs.
 
-    `folds[i]` are the axes of operand i and of the result (counted from the end) along which the map is a mere list
-    of independent results: a batch of operands i alone is folded into it.
+    A batch of operand i alone folds into its axis `folds[i][0]` and reappears in the result's axis `folds[i][1]`
+    (counted from the end), along which the results are independent.
     """
     primitive = Primitive(name)
 
-    def on_pairs(f: Callable, map_pairs: Callable) -> Callable:
-        return lambda a, b, **p: f(a, b, **p) if a.ndim == 4 else map_pairs(lambda ab: f(*ab, **p))((a, b))
+    def over_pairs(f, each):
+        return lambda a, b, **p: partial(f, **p)(a, b) if a.ndim == 4 else each(partial(f, **p))(a, b)
 
-    native = on_pairs(native, jax.vmap)
-    cpu = on_pairs(cpu, lambda f: partial(lax.map, f))  # XLA's grouped convolutions are slow on the CPU
+    native = over_pairs(native, jax.vmap)
+    # XLA's grouped convolutions, which vmap makes, are slow on the CPU.
+    cpu = over_pairs(cpu, lambda f: lambda a, b: lax.map(lambda ab: f(*ab), (a, b)))
 
     def batch(operands, dims, **params):
         if None not in dims:
-            a, b = (jnp.moveaxis(x, d, 0) for x, d in zip(operands, dims, strict=True))
-            pairs = a.shape[:-4]
-            a, b = (x.reshape(-1, *x.shape[-4:]) for x in (a, b))
-            out = primitive.bind(a, b, **params)
-            return out.reshape(*pairs, *out.shape[1:]), 0
-        i = dims.index(None) ^ 1
+            pairs = [jnp.moveaxis(a, d, 0) for a, d in zip(operands, dims, strict=True)]
+            out = primitive.bind(*(a.reshape(-1, *a.shape[-4:]) for a in pairs), **params)
+            return out.reshape(*pairs[0].shape[:-4], *out.shape[1:]), 0
+        i = 0 if dims[1] is None else 1
         axis, out_axis = folds[i]
-        operand = jnp.moveaxis(operands[i], dims[i], axis - 1)
-        members = operand.shape[axis - 1]
-        operand = lax.collapse(operand, operand.ndim + axis - 1, operand.ndim + axis + 1)
-        out = primitive.bind(*(operand if i == j else operands[j] for j in (0, 1)), **params)
+        a = jnp.moveaxis(operands[i], dims[i], axis - 1)
+        members = a.shape[axis - 1]
+        a = lax.collapse(a, a.ndim + axis - 1, a.ndim + axis + 1)
+        out = primitive.bind(*((a, operands[1]) if i == 0 else (operands[0], a)), **params)
         at = out.ndim + out_axis
         return out.reshape(*out.shape[:at], members, -1, *out.shape[at + 1 :]), at
 
@@ -259,14 +296,14 @@ ad.defbilinear(
 )
 
 
-# The layers ----------------------------------------------------------------------------------------------------------
+# ---- The layers -----------------------------------------------------------------------------------------------
 
 
 class Conv(nn.Module):
-    """A convolution layer: `conv(x, kernel) + bias`, with kernel (height, width, in, features).
+    """A convolution layer: `conv(x, kernel) + bias`, the kernel (height, width, in, features).
 
-    With `padding_mode='reflect'` the image is continued by its mirror image (without repeating the edge) instead of
-    zeros. `dtype` is the computation's; None takes the widest of input and parameters.
+    `padding_mode='reflect'` continues the image by its mirror image, the edge not repeated, instead of zeros.
+    `dtype` is the computation's; None takes the common type of input and parameters. Raises ValueError as `conv`.
     """
 
     features: int
@@ -277,30 +314,33 @@ class Conv(nn.Module):
     use_bias: bool = True
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
-    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
-    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    kernel_init: Callable = nn.initializers.lecun_normal()
+    bias_init: Callable = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q o"]:
-        kernel_size, padding = _pair("kernel_size", self.kernel_size), self.padding
-        kernel = self.param("kernel", self.kernel_init, (*kernel_size, x.shape[-1], self.features), self.param_dtype)
-        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
+        kernel_size, strides = _pair("kernel_size", self.kernel_size), _pair("strides", self.strides)
+        shape = (*kernel_size, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias = self.param("bias", self.bias_init, shape[-1:], self.param_dtype) if self.use_bias else None
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        padding = self.padding
         if self.padding_mode == "reflect":
-            pads = _pads(padding, x.shape[1:3], kernel_size, _pair("strides", self.strides))
+            pads = _pads(padding, x.shape[1:3], kernel_size, strides)
+            pads = tuple((max(lo, 0), max(hi, 0)) for lo, hi in pads)
             x, padding = jnp.pad(x, ((0, 0), *pads, (0, 0)), mode="reflect"), "VALID"
         elif self.padding_mode != "zeros":
             raise ValueError(f"padding_mode must be 'zeros' or 'reflect': got {self.padding_mode!r}")
-        y = conv(x, kernel, self.strides, padding)
+        y = conv(x, kernel, strides, padding)
         return y if bias is None else y + bias
 
 
 class ConvTranspose(nn.Module):
-    """A transposed convolution layer: `conv_transpose(x, kernel) + bias`, with kernel (height, width, features, in).
+    """A transposed convolution layer: `conv_transpose(x, kernel) + bias`, kernel (height, width, features, in).
 
-    The kernel is that of the convolution whose adjoint this is (Flax's `transpose_kernel=True`), so its fan-in is
-    height × width × its last axis, and the default initialiser counts so. The padding is the forward convolution's, as
-    in PyTorch: kernel 4, stride 2, padding 1 doubles the size; 'SAME' multiplies it by the stride.
+    That is the kernel of the convolution whose adjoint this is (Flax's `transpose_kernel=True`), so its fan-in is
+    height × width × the last axis, as the default initialiser counts. The padding is the convolution's too, as in
+    PyTorch: kernel 4, stride 2, padding 1 doubles the size; 'SAME' multiplies it by the stride.
     """
 
     features: int
@@ -310,14 +350,16 @@ class ConvTranspose(nn.Module):
     use_bias: bool = True
     dtype: DTypeLike | None = None
     param_dtype: DTypeLike = jnp.float32
-    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)
-    bias_init: nn.initializers.Initializer = nn.initializers.zeros
+    kernel_init: Callable = nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)
+    bias_init: Callable = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q o"]:
-        kernel_size = _pair("kernel_size", self.kernel_size)
-        kernel = self.param("kernel", self.kernel_init, (*kernel_size, self.features, x.shape[-1]), self.param_dtype)
-        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
+        shape = (*_pair("kernel_size", self.kernel_size), self.features, x.shape[-1])
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias = (
+            self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
+        )
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = conv_transpose(x, kernel, self.strides, self.padding)
         return y if bias is None else y + bias

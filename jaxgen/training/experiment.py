@@ -110,14 +110,14 @@ Omit = tyro.conf.OmitArgPrefixes
 
 
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
-    """Runs the command line. A user's mistake is one line on stderr and exit code 2, NaN 1, a signal 128 + number."""
+    """Runs the command line of `argv` (default: the process's). A user's mistake is one line on stderr and exit code 2, NaN 1, a signal 128 + number."""
     args = list(sys.argv[1:] if argv is None else argv)
     commands = {"train": train, "sample": sample, "evaluate": evaluate, "report": report}
     warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
     _compilation_cache()
     try:
         command = commands[args.pop(0)] if args and args[0] in commands else train
-        command(experiment, args)
+        command(experiment, args[:])
     except ValueError as error:
         _stop(2, f"error: {_one_line(error)}")
     except NonFinite as error:
@@ -247,13 +247,13 @@ def sample(experiment: Experiment, args: list[str]) -> None:
 
 def evaluate(experiment: Experiment, args: list[str]) -> None:
     """The figures of a run on the test set; flags of the config replace the run's (another source, more samples)."""
-    run = _run_of(args)
-    stored, _ = _read_run(experiment, run)
+    folder = _run_of(args)
+    stored, _ = _read_run(experiment, folder)
 
     @dataclass(frozen=True)
     class Evaluate:
         config: Annotated[type(stored), tyro.conf.arg(name="")] = stored
-        run: Path = run
+        run: Path = folder
         """The folder of the run."""
         checkpoint: int | None = None
         """The step to use; default: the newest."""
@@ -261,9 +261,9 @@ def evaluate(experiment: Experiment, args: list[str]) -> None:
     options = _parse(Evaluate, args, experiment)
     _use_devices(dataclasses.replace(options.config, mesh=1))
     training, test = _load(options.config)
-    model, state, step = _restore(experiment, run, options.config, training, options.checkpoint)
+    model, state, step = _restore(experiment, folder, options.config, training, options.checkpoint)
     figures = experiment.evaluator(options.config, model, training, test)(state)
-    (run / "evaluation.json").write_text(json.dumps({"step": step, **figures}, indent=2) + "\n")
+    (folder / "evaluation.json").write_text(json.dumps({"step": step, **figures}, indent=2) + "\n")
     print(f"step {step}")
     _print_figures(figures)
 

@@ -61,6 +61,7 @@ def fit(
     draw: Callable[[State], np.ndarray] | None = None,
     best: str | None = None,
     mode: Literal["min", "max"] = "min",
+    progress: bool = True,
 ) -> State:
     """Trains `model` for `steps` steps and returns its state.
 
@@ -78,6 +79,7 @@ def fit(
         evaluate: figures of a state, every `eval_every` steps and at the end.
         draw: a picture (h, w, c) uint8 of a state, drawn as often.
         best, mode: the figure of `evaluate` by which the best checkpoint is kept.
+        progress: show a progress bar, or lines where there is no terminal.
 
     Raises:
         ValueError: a batch larger than the data or not divisible by the devices; a run that cannot be resumed.
@@ -90,7 +92,6 @@ def fit(
     batch_size *= getattr(model, "minibatches", 1)
     spec = dataset.spec(batch_size)
     init_key, augment_key = jax.random.split(jax.random.key(seed))
-    primary = jax.process_index() == 0
 
     def due(step: int, every: int) -> bool:
         return step == steps or bool(every and step % every == 0)
@@ -103,12 +104,13 @@ def fit(
             checkpoints.rewind(step)
         else:
             state = jax.jit(lambda key: model.init(key, spec), out_shardings=replicated(mesh))(init_key)
-        logger = stack.enter_context(Logger(run, step)) if run and primary else None
+        logger = stack.enter_context(Logger(run, step)) if run and jax.process_index() == 0 else None
         length = min(log_every or steps, steps) or 1
         chunk = _chunk(model, dataset, spec, mesh, augment_key, length)
         feed = _feeder(dataset, mesh, seed, batch_size, range(step, steps), length)
         received = stack.enter_context(_signals())
-        bar = tqdm(total=steps, initial=step, unit="step", disable=None if primary else True, desc="compiling")
+        shown = progress and jax.process_index() == 0
+        bar = tqdm(total=steps, initial=step, unit="step", disable=None if shown else True, desc="compiling")
         stack.enter_context(bar)
         compiling = True
 
@@ -139,7 +141,7 @@ def fit(
                         logger.write(step, figures)
                     if picture is not None:
                         _save_picture(logger, run / "samples", step, picture)
-            if bar.disable and primary and due(step, eval_every or checkpoint_every):
+            if bar.disable and shown and due(step, eval_every or checkpoint_every):
                 print(f"step {step}/{steps}", *(f"{k} {v:.4g}" for k, v in (values | figures).items()), flush=True)
             if checkpoints and (due(step, checkpoint_every) or received):
                 if not _all_finite(state):

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,5 +109,10 @@ def _tensorboard(folder: Path, resume_step: int) -> Any:
     except ImportError:
         warnings.warn("tensorboardX is not installed: metrics go to metrics.jsonl alone", stacklevel=3)
         return None
-    # TensorBoard hides what earlier files hold from purge_step on
-    return SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else 0)
+    # TensorBoard hides what earlier files hold from purge_step on. Files are named, and read in order, by the
+    # second: without the suffix a run resumed within it would write over the file.
+    return SummaryWriter(
+        str(folder),
+        purge_step=resume_step + 1 if resume_step else 0,
+        filename_suffix=f".{time.time_ns()}",
+    )

@@ -201,6 +201,15 @@ def test_a_missing_state_folder_is_passed_over(folder, states):
     assert (step, bits(restored)) == (10, bits(states[10]))
 
 
+@pytest.mark.parametrize(("old", "new"), [("[30, 40]", "[30, 41]"), ('"loss": 0.05', '"loss": 9.05')])
+def test_a_changed_manifest_is_damage_and_not_another_model(folder, states, old, new):
+    manifest = folder / "20" / "manifest" / "metadata"
+    manifest.write_text(manifest.read_text().replace(old, new))
+    with pytest.warns(UserWarning, match="step 20 is damaged: its manifest has changed"):
+        restored, step = Checkpoints(folder).restore(TARGET)
+    assert (step, bits(restored)) == (10, bits(states[10]))
+
+
 def test_when_none_is_good_the_error_names_the_folder_and_each_damage(folder):
     truncate(folder / "10" / "manifest" / "metadata")
     (folder / "20" / "manifest" / "metadata").unlink()
@@ -240,7 +249,7 @@ def test_reading_changes_nothing_and_rewind_moves_the_damaged_aside(folder, stat
 
 
 def test_leftovers_of_a_killed_save_are_ignored_and_then_removed(folder, states):
-    leftover = folder / "30.orbax-checkpoint-tmp"
+    leftover = folder / "25.orbax-checkpoint-tmp"
     shutil.copytree(folder / "20", leftover)
     with Checkpoints(folder) as checkpoints:
         assert checkpoints.latest_step == 20
