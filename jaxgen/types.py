@@ -1,12 +1,11 @@
 """The vocabulary that the whole library shares."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-import jax
 from jaxtyping import Array, Float, Key
 
-__all__ = ["Batch", "GenerativeModel", "Metrics", "State"]
+__all__ = ["Batch", "GenerativeModel", "Metrics", "State", "Trainable"]
 
 Batch = Mapping[str, Array]
 """Arrays with one leading batch axis: `image` (uint8, NHWC), and where they exist `label` (int32), ..."""
@@ -18,11 +17,13 @@ State = Any
 """A `flax.struct.dataclass` pytree with everything that going on needs; it has a field `step`."""
 
 
-class GenerativeModel(Protocol):
-    """What `jaxgen.training.fit` needs of a model: a frozen dataclass whose methods are pure functions.
+@runtime_checkable
+class Trainable(Protocol):
+    """What `jaxgen.training.fit` needs: a frozen dataclass whose methods are pure functions. Nothing to inherit from.
 
-    There is nothing to inherit from. `init` accepts arrays or `jax.ShapeDtypeStruct`s: only shapes are read, so
-    `jax.eval_shape(model.init, key, batch)` describes the state without allocating it.
+    `init` accepts arrays or `jax.ShapeDtypeStruct`s: only shapes are read, so `jax.eval_shape(model.init, key, batch)`
+    describes the state without allocating it. A model whose step takes several minibatches (the k discriminator steps
+    of a GAN) says how many in a property `minibatches`.
     """
 
     def init(self, key: Key[Array, ""], batch: Batch) -> State:
@@ -32,6 +33,11 @@ class GenerativeModel(Protocol):
     def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
         """One training step; the same state and batch give the same result, bit for bit."""
         ...
+
+
+@runtime_checkable
+class GenerativeModel(Trainable, Protocol):
+    """A model that also samples."""
 
     def sample(self, state: State, key: Key[Array, ""], n: int) -> Float[Array, "n ..."]:
         """n samples in the model's domain: [-1, 1] for images."""

@@ -3,21 +3,19 @@
 from dataclasses import replace
 from typing import Literal
 
+from jaxgen.data import digits, folder, tfds
 from jaxgen.data.dataset import Augmentation, Dataset, Source, StreamedDataset, mirror
-from jaxgen.data.digits import digits
-from jaxgen.data.folder import folder
 from jaxgen.data.options import Loader, Options
-from jaxgen.data.order import order, orders
-from jaxgen.data.tfds import tfds
+from jaxgen.data.ordering import order, orders
 
 __all__ = ["SOURCES", "Augmentation", "Dataset", "Source", "StreamedDataset", "load", "mirror", "order", "orders"]
 
 SOURCES: dict[str, Loader] = {
-    "digits": digits,
-    "tfds:NAME": tfds,
-    "folder:PATH": folder,
+    "digits": digits.load,
+    "tfds:NAME": tfds.load,
+    "folder:PATH": folder.load,
 }
-"""Every source as it is written, and its loader. A new source is a function and a line here."""
+"""Every source as it is written, and its loader. A new source is a file with such a function, and a line here."""
 
 
 def load(
@@ -33,7 +31,7 @@ def load(
     """The examples of `split` of a source.
 
     - `source`: one of `SOURCES`: `digits`, `tfds:NAME`, `folder:PATH`.
-    - `split`: "train" or "test"; a slice such as "train[:1000]" for `tfds:NAME`.
+    - `split`: "train" or "test"; for `tfds:NAME` any split of TFDS, slices such as "train[:1000]" included.
     - `image_size`: height and width in pixels: the shorter side is brought to it and the middle cropped.
     - `channels`: 1 makes images grey, 3 makes them RGB; by default they stay as they are.
     - `flip`: whether training mirrors each image left to right with probability 1/2.

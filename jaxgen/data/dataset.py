@@ -1,7 +1,9 @@
-"""Data sets: examples that fit in memory (`Dataset`), and examples that are read as they are needed (`StreamedDataset`).
+"""Data sets: examples that fit in memory (`Dataset`), or are read as they are needed (`StreamedDataset`).
+
+In memory they live on the device:
 
     dataset = load("digits")
-    arrays  = jax.device_put(dataset.arrays)                                # once: they live on the device
+    arrays  = jax.device_put(dataset.arrays)                                # once
     indices = orders(seed, range(start, stop), batch_size, len(dataset))    # a pure function of (seed, step)
     batch   = dataset.gather(arrays, indices[0])                            # inside the compiled loop
 """
@@ -11,14 +13,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, Shaped
 
-from jaxgen.data.order import check_batch_size, order
+from jaxgen.data.ordering import check_batch_size, order
 from jaxgen.types import Batch
 
 __all__ = ["Augmentation", "Dataset", "Source", "StreamedDataset", "Unreadable", "mirror"]
@@ -26,13 +28,16 @@ __all__ = ["Augmentation", "Dataset", "Source", "StreamedDataset", "Unreadable",
 Augmentation = Callable[[Key[Array, ""], Batch], Batch]
 """A pure function on the device: a key and a batch to a batch of the same shapes."""
 
+Example = Mapping[str, np.ndarray | np.generic]
+"""One example on the host, without a batch axis."""
+
 HostBatch = dict[str, np.ndarray]
 """A batch on the host, in NumPy arrays."""
 
 Spec = dict[str, jax.ShapeDtypeStruct]
 """Shapes and dtypes by name."""
 
-CHUNK = 4096  # examples that a thread reads in one go into memory
+CHUNK = 4096  # the most examples that a thread reads into memory in one go
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +56,7 @@ class _Examples:
     def spec(self, batch_size: int) -> Spec:
         """Shapes and dtypes of a batch: what `model.init` wants. `ValueError` for a batch larger than the data."""
         check_batch_size(batch_size, len(self), self.name or "the data")
-        return {
-            name: jax.ShapeDtypeStruct((batch_size, *one.shape), one.dtype) for name, one in self.example.items()
-        }
+        return {name: jax.ShapeDtypeStruct((batch_size, *one.shape), one.dtype) for name, one in self.example.items()}
 
     def batches(self, batch_size: int) -> Iterator[HostBatch]:
         """One pass in order without augmentation, for evaluation; the last batch may be smaller."""
@@ -97,15 +100,17 @@ class Dataset(_Examples):
         return {name: array[indices] for name, array in self.arrays.items()}
 
 
+@runtime_checkable
 class Source(Protocol):
-    """Random access to examples one by one: dicts of arrays without batch axis. What cannot be read raises `Unreadable`.
+    """Random access to examples one by one.
 
-    A source that reads many at once faster may also have `__getitems__(indices) -> Sequence[Mapping]`.
+    What cannot be read raises `Unreadable`, and is skipped if the data set says so. A source that reads many at once
+    faster may also have `__getitems__(indices) -> Sequence[Example]`.
     """
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> Mapping[str, np.ndarray]: ...
+    def __getitem__(self, index: int) -> Example: ...
 
 
 class Unreadable(ValueError):
@@ -134,22 +139,17 @@ class StreamedDataset(_Examples):
 
     def batch(self, indices: Int[np.ndarray, "b"]) -> HostBatch:
         """The examples of `indices`."""
-        rows = self._rows(indices.tolist())
-        for place, index in enumerate(indices.tolist()):
-            for _ in range(len(self)):
-                if rows[place] is not None:
-                    break
-                index = (index + 1) % len(self)
-                rows[place] = self._rows([index])[0]
-        if None in rows:
-            raise ValueError(f"{self.name}: none of {len(self)} examples can be read")
+        places = zip(indices.tolist(), self._rows(indices.tolist()), strict=True)
+        rows = [self._next_readable(index) if row is None else row for index, row in places]
         return {name: np.stack([row[name] for row in rows]) for name in self.example}
 
     def stream(self, seed: int, start_step: int, stop_step: int, batch_size: int) -> Iterator[HostBatch]:
         """The batches of the steps start_step .. stop_step - 1 in the order of `order`, read ahead by grain."""
         check_batch_size(batch_size, len(self), self.name or "the data")
-        import grain  # here, because images for accelerators often lack it
-
+        try:
+            import grain  # here, because images for accelerators often lack it
+        except ImportError as error:
+            raise ValueError(f"streaming {self.name} needs grain ({error}); run pip install grain") from error
         steps = grain.MapDataset.range(start_step, stop_step)
         batches = steps.map(lambda step: self.batch(order(seed, int(step), batch_size, len(self))))
         options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=self.prefetch)
@@ -166,21 +166,29 @@ class StreamedDataset(_Examples):
                 for name in arrays if row is not None else ():
                     arrays[name][index] = row[name]
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(read, [range(len(self))[i : i + CHUNK] for i in range(0, len(self), CHUNK)]))
+        threads = os.cpu_count() or 1
+        chunk = min(CHUNK, -(-len(self) // (4 * threads)))
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(read, [range(len(self))[i : i + chunk] for i in range(0, len(self), chunk)]))
         if not readable.any():
             raise ValueError(f"{self.name}: none of {len(self)} examples can be read")
         if not readable.all():
             arrays = {name: array[readable] for name, array in arrays.items()}
         return Dataset(arrays, self.label_names, self.augment, self.name)
 
-    def _rows(self, indices: Sequence[int]) -> list[Mapping[str, np.ndarray] | None]:
+    def _rows(self, indices: Sequence[int]) -> list[Example | None]:
         """The examples of `indices`; None in the place of what cannot be read and may be skipped."""
         if hasattr(self.source, "__getitems__"):
             return list(self.source.__getitems__(list(indices)))
         return [self._row(index) for index in indices]
 
-    def _row(self, index: int) -> Mapping[str, np.ndarray] | None:
+    def _next_readable(self, index: int) -> Example:
+        for step in range(1, len(self)):
+            if (row := self._row((index + step) % len(self))) is not None:
+                return row
+        raise ValueError(f"{self.name}: none of {len(self)} examples can be read")
+
+    def _row(self, index: int) -> Example | None:
         try:
             return self.source[index]
         except Unreadable as error:

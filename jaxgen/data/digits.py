@@ -5,12 +5,12 @@ import numpy as np
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.images import resize
 from jaxgen.data.options import Options
-from jaxgen.data.order import order
+from jaxgen.data.ordering import order
 
-__all__ = ["digits"]
+__all__ = ["load"]
 
 
-def digits(_: str, split: str, options: Options) -> Dataset:
+def load(_: str, split: str, options: Options) -> Dataset:
     """1,497 digits to train and 300 to test, the classes in equal parts in both; the same split always."""
     from sklearn.datasets import load_digits  # here, because it takes a second
 

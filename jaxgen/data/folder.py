@@ -1,6 +1,6 @@
 """`folder:PATH`: a folder of images (png, jpg, jpeg, webp), class subfolders giving the labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +9,18 @@ import jax
 import numpy as np
 from PIL import Image
 
-from jaxgen.data.dataset import Dataset, StreamedDataset, Unreadable, logger
+from jaxgen.data.dataset import Dataset, Example, Spec, StreamedDataset, Unreadable, logger
 from jaxgen.data.images import channels_of, size_of, to_array
 from jaxgen.data.options import Options
-from jaxgen.data.order import order
+from jaxgen.data.ordering import order
 
-__all__ = ["folder"]
+__all__ = ["load"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 TEST_FOLDERS = ("test", "val", "validation")
 
 
-def folder(path: str, split: str, options: Options) -> Dataset | StreamedDataset:
+def load(path: str, split: str, options: Options) -> Dataset | StreamedDataset:
     """The images below `path`, hidden files apart.
 
     - Labels: the names of the subfolders, sorted; without subfolders there are no labels.
@@ -59,7 +59,7 @@ class _Images:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> Mapping[str, np.ndarray]:
+    def __getitem__(self, index: int) -> Example:
         try:
             with Image.open(self.paths[index]) as image:
                 example = {"image": to_array(image, self.channels, self.image_size)}
@@ -74,21 +74,28 @@ def _files(root: Path, split: str, name: str) -> tuple[list[_File], tuple[str, .
         raise ValueError(f"{name} has no split {split!r}; allowed are 'train' and 'test'")
     if not root.is_dir():
         raise ValueError(f"{name}: there is no such folder")
+    train = root / "train"
     held_out = next((root / test for test in TEST_FOLDERS if (root / test).is_dir()), None)
-    if held_out and (root / "train").is_dir():
-        files = {"train": _listing(root / "train", name), "test": _listing(held_out, name)}
+    if train.is_dir() and held_out:
+        files = {"train": _listing(train, name), "test": _listing(held_out, name)}
     else:
-        everything = _listing(root, name)
-        shuffled = order(0, 0, len(everything), len(everything)) if everything else np.zeros(0, int)
-        tests = 0 if len(everything) < 2 else max(1, len(everything) // 10)
-        files = {
-            "train": [everything[i] for i in sorted(shuffled[tests:])],
-            "test": [everything[i] for i in sorted(shuffled[:tests])],
-        }
+        only_train = [path for path in root.iterdir() if path.is_dir()] == [train]
+        files = _hold_out(_listing(train if only_train else root, name))
     if not files[split]:
         total = sum(map(len, files.values()))
         raise ValueError(f"{name}: no image ({', '.join(SUFFIXES)}) in the {split} split, {total} in all")
-    return files[split], tuple(sorted({file.label for both in files.values() for file in both if file.label}))
+    return files[split], tuple(sorted({file.label for part in files.values() for file in part if file.label}))
+
+
+def _hold_out(files: list[_File]) -> dict[str, list[_File]]:
+    """A tenth of the files for "test" (at least one of two), the others for "train", both in their order."""
+    count = max(1, len(files) // 10) if len(files) > 1 else 0
+    shuffled = order(0, 0, len(files), len(files)) if files else []
+    test = set(map(int, shuffled[:count]))
+    return {
+        "train": [file for i, file in enumerate(files) if i not in test],
+        "test": [file for i, file in enumerate(files) if i in test],
+    }
 
 
 def _listing(root: Path, name: str) -> list[_File]:
@@ -103,37 +110,35 @@ def _listing(root: Path, name: str) -> list[_File]:
     return files
 
 
-def _inspect(
-    files: list[_File], options: Options, name: str
-) -> tuple[list[_File], dict[str, jax.ShapeDtypeStruct]]:
-    """The files with a readable header, and what all their images have in common."""
+def _inspect(files: list[_File], options: Options, name: str) -> tuple[list[_File], Spec]:
+    """The files with a readable header, and the shape that their images have in common."""
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_header, files))
-    broken = [f"{file.path} ({header})" for file, header in zip(files, headers, strict=True) if isinstance(header, str)]
-    if len(broken) == len(files) or broken and options.corrupt == "fail":
+    headed = list(zip(files, headers, strict=True))
+    broken = [f"{file.path} ({header})" for file, header in headed if isinstance(header, str)]
+    headed = [(file, header) for file, header in headed if not isinstance(header, str)]
+    if not headed or (broken and options.corrupt == "fail"):
         raise ValueError(f"{name}: unreadable: {_some(broken)}")
     if broken:
         logger.warning("%s: skipped as unreadable: %s", name, _some(broken))
-    files, headers = zip(*[pair for pair in zip(files, headers, strict=True) if not isinstance(pair[1], str)], strict=True)
 
-    (height, width), channels = headers[0][0], options.channels or max(channels for _, channels in headers)
-    if options.image_size:
-        height = width = options.image_size
-    else:
-        for file, (size, _) in zip(files, headers, strict=True):
-            if size != (height, width):
-                raise ValueError(
-                    f"{name}: images differ in size: {files[0].path.name} has {height}×{width} pixels, "
-                    f"{file.path.name} has {size[0]}×{size[1]}; bring them to one size with --image-size"
-                )
-    return list(files), {"image": jax.ShapeDtypeStruct((height, width, channels), np.uint8)}
+    first, (height, width, _) = headed[0]
+    for file, (h, w, _) in headed:
+        if options.image_size is None and (h, w) != (height, width):
+            raise ValueError(
+                f"{name}: images differ in size: {first.path.name} has {height}×{width} pixels, "
+                f"{file.path.name} has {h}×{w}; bring them to one size with --image-size"
+            )
+    size = (options.image_size or height, options.image_size or width)
+    channels = options.channels or max(c for _, (_, _, c) in headed)
+    return [file for file, _ in headed], {"image": jax.ShapeDtypeStruct((*size, channels), np.uint8)}
 
 
-def _header(file: _File) -> tuple[tuple[int, int], int] | str:
-    """((height, width), channels) of an image file, or why it cannot be read."""
+def _header(file: _File) -> tuple[int, int, int] | str:
+    """(height, width, channels) of an image file, or why it cannot be read."""
     try:
         with Image.open(file.path) as image:
-            return size_of(image), channels_of(image)
+            return *size_of(image), channels_of(image)
     except Exception as error:  # whatever a damaged file makes a decoder raise
         return _first_line(error)
 

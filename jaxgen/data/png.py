@@ -84,6 +84,4 @@ def _mean(left, up, _):
 def _paeth(left, up, corner):
     by_left, by_up = np.abs(up - corner), np.abs(left - corner)
     by_corner = np.abs(left + up - 2 * corner)
-    return np.where(
-        (by_left <= by_up) & (by_left <= by_corner), left, np.where(by_up <= by_corner, up, corner)
-    )
+    return np.where((by_left <= by_up) & (by_left <= by_corner), left, np.where(by_up <= by_corner, up, corner))

@@ -1,55 +1,69 @@
 """`tfds:NAME`: TensorFlow Datasets without TensorFlow, from data prepared as array_record.
 
 The variable `TFDS_DATA_DIR` says where the data is, by default in ~/tensorflow_datasets. TensorFlow is needed once, to
-`prepare` what has to be downloaded; tensorflow-datasets itself is imported when a data set is asked for, because images for accelerators lack it.
+`prepare` what has to be downloaded. tensorflow-datasets is imported when a data set is asked for, because images for
+accelerators often lack it.
 """
 
 import importlib.util
 import io
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
-from jaxgen.data.dataset import Dataset, StreamedDataset
+from jaxgen.data.dataset import Dataset, Example, StreamedDataset
 from jaxgen.data.images import resize, to_array
 from jaxgen.data.options import Options
 from jaxgen.data.png import decode_pngs
 
-__all__ = ["prepare", "tfds"]
+__all__ = ["load", "prepare"]
 
 FORMAT = "array_record"
 
 
-def tfds(name: str, split: str, options: Options) -> Dataset | StreamedDataset:
+def load(name: str, split: str, options: Options) -> Dataset | StreamedDataset:
     """The images (`image`, and others under their own names) and class labels of a data set of TFDS.
 
-    `name` may carry a configuration and a version: NAME/CONFIG:VERSION. Splits are those of TFDS, slices such as
-    "train[:1000]" included. Of 4 channels 3 are left, as `jaxgen.data.images` says.
+    - Names may carry a configuration and a version: NAME/CONFIG:VERSION.
+    - Splits are those of TFDS, slices such as "train[:1000]" included. In a data set without "test", "validation"
+      stands for it; without that too, "test" is the last tenth of "train" and "train" the rest ("all" is all).
+    - Grey images stay grey and others become RGB, unless `channels` says which.
     """
     builder = _builder(name)
-    formats = _formats(builder)
-    if not formats:
+    found = _format(builder)
+    if found is None:
         raise ValueError(f"tfds:{name} is not prepared at {builder.data_path}; run {_command(name)}")
-    if FORMAT not in formats:
+    if found != FORMAT:
         raise ValueError(
-            f"tfds:{name} at {builder.data_path} is prepared as {' and '.join(sorted(formats))}, "
-            f"but {FORMAT} is needed; run {_command(name)}"
+            f"tfds:{name} at {builder.data_path} is prepared as {found}, but {FORMAT} is needed; run {_command(name)}"
         )
     try:
-        records = builder.as_data_source(split, file_format=FORMAT).data_source
+        if builder.info.file_format.value != FORMAT:
+            builder.info.set_file_format(FORMAT, override=True, override_if_initialized=True)
+        split = _split(split, builder.info.splits)
+        if builder.info.splits[split].num_examples == 0:
+            raise ValueError(f"the split {split!r} is empty")
+        records = builder.as_data_source(split).data_source
     except ImportError as error:
         raise ValueError(f'tfds:{name}: {error}; run pip install "array_record"') from error
-    except ValueError as error:  # of the split, in several lines
+    except (KeyError, ValueError) as error:  # of the split, in several lines
         raise ValueError(f"tfds:{name}: {_first_line(error)}") from error
-    if len(records) == 0:
-        raise ValueError(f"tfds:{name}: the split {split!r} is empty")
     examples = _Examples(name, records, builder.info.features, options)
     return options.settle(StreamedDataset(examples, examples.spec, examples.label_names, name=f"tfds:{name}"))
+
+
+def _split(split: str, there: Collection[str]) -> str:
+    if "test" in there or "train" not in there or split not in ("train", "test"):
+        return split
+    if "validation" in there:
+        return {"train": "train", "test": "validation"}[split]
+    return {"train": "train[:90%]", "test": "train[90%:]"}[split]
 
 
 def prepare(name: str) -> str:
@@ -59,13 +73,13 @@ def prepare(name: str) -> str:
     downloading, not for copying) and not installed.
     """
     builder = _builder(name)
-    formats = _formats(builder)
-    if FORMAT in formats:
+    found = _format(builder)
+    if found == FORMAT:
         return str(builder.data_path)
-    if "tfrecord" not in formats and importlib.util.find_spec("tensorflow") is None:
+    if found != "tfrecord" and importlib.util.find_spec("tensorflow") is None:
         raise ValueError(f'preparing {name} needs TensorFlow; run pip install "jaxgen[tensorflow]"')
     try:
-        if "tfrecord" in formats:
+        if found == "tfrecord":
             _copy(Path(builder.data_path))
         else:
             builder.download_and_prepare(file_format=FORMAT)
@@ -75,18 +89,20 @@ def prepare(name: str) -> str:
 
 
 def _copy(folder: Path) -> None:
-    """Put array_record files beside the tfrecord files of a data set, and note them in its description."""
+    """Put array_record files beside the tfrecord files of a data set."""
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    for file in sorted(folder.glob("*.tfrecord-*")):
-        writer = ArrayRecordWriter(str(file).replace(".tfrecord-", f".{FORMAT}-"), "group_size:1")
+    for file in folder.glob("*.tfrecord-*"):
+        unfinished = file.with_name(f"unfinished.{FORMAT}")
+        writer = ArrayRecordWriter(str(unfinished), "group_size:1")
         for record in _tfrecords(file):
             writer.write(record)
         writer.close()
-    description = folder / "dataset_info.json"
-    info = json.loads(description.read_text())
-    info["alternativeFileFormats"] = [*info.get("alternativeFileFormats", []), FORMAT]
-    description.write_text(json.dumps(info, indent=2))
+        unfinished.rename(_counterpart(file))
+
+
+def _counterpart(file: Path) -> Path:
+    return file.with_name(file.name.replace(".tfrecord-", f".{FORMAT}-"))
 
 
 def _tfrecords(path: Path) -> Iterator[bytes]:
@@ -100,9 +116,14 @@ def _tfrecords(path: Path) -> Iterator[bytes]:
             yield record[:length]
 
 
-def _formats(builder) -> set[str]:
-    """The formats in which a data set is prepared; empty when it is not."""
-    return {f.value for f in builder.info.available_file_formats()} if builder.info.splits else set()
+def _format(builder) -> str | None:
+    """The format in which a data set is prepared, FORMAT where it is there too; None when it is not prepared."""
+    if not builder.info.splits:
+        return None
+    files = list(Path(builder.data_path).glob("*.tfrecord-*"))
+    if files and all(_counterpart(file).exists() for file in files):
+        return FORMAT
+    return builder.info.file_format.value
 
 
 def _builder(name: str):
@@ -111,7 +132,8 @@ def _builder(name: str):
     except ImportError as error:
         raise ValueError(f'tfds:{name}: {error}; run pip install "tensorflow-datasets" "array_record"') from error
     try:
-        return tensorflow_datasets.builder(name)
+        # The variable again, because TFDS reads it only once, when it is imported.
+        return tensorflow_datasets.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
     except Exception as error:  # an AssertionError for the version, ValueErrors of many lines for the rest, ...
         raise ValueError(f"tfds:{name}: {_first_line(error)}") from error
 
@@ -127,7 +149,7 @@ def _first_line(error: Exception) -> str:
 class _Examples:
     """Random access to tf.train.Example records, decoded here: four times faster than by TFDS."""
 
-    def __init__(self, name: str, records: Sequence[bytes], features: Mapping[str, Any], options: Options):
+    def __init__(self, name: str, records: Any, features: Any, options: Options):
         from tensorflow_datasets.core.features import ClassLabel
         from tensorflow_datasets.core.features import Image as ImageFeature
         from tensorflow_datasets.proto import tf_example_pb2
@@ -151,18 +173,18 @@ class _Examples:
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, index: int) -> Mapping[str, np.ndarray]:
+    def __getitem__(self, index: int) -> Example:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[Mapping[str, np.ndarray]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
         rows = [self.parse(record).features.feature for record in self.records.__getitems__(indices)]
         columns = {key: np.array([row[key].int64_list.value[0] for row in rows], np.int32) for key in self.labels}
         for key in self.images:
             columns[key] = self._decode([row[key].bytes_list.value[0] for row in rows], self.spec[key].shape[-1])
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
-    def _decode(self, files: Sequence[bytes], channels: int) -> Sequence[np.ndarray]:
+    def _decode(self, files: Sequence[bytes], channels: int) -> UInt8[np.ndarray, "n h w c"]:
         size = self.options.image_size
         if (images := decode_pngs(files)) is not None:
             return resize(images, size, channels)
-        return [to_array(Image.open(io.BytesIO(file)), channels, size) for file in files]
+        return np.stack([to_array(Image.open(io.BytesIO(file)), channels, size) for file in files])

@@ -11,12 +11,16 @@ It is linear in x and in w, so it has two adjoints:
 
     ⟨conv(x, w), y⟩ = ⟨x, conv_transpose(y, w)⟩ = ⟨w, conv_kernel(x, y)⟩
 
-The three are closed: the adjoints of each, in either argument, are the other two. Each is one JAX primitive
-whose derivative rules say just that, so derivatives of any order, forward and reverse, are made of these three.
+The three are closed: the adjoints of each, in either argument, are the other two. Each is one JAX
+primitive whose derivative rules say just that, so derivatives of any order, forward and reverse, are made
+of these three.
 
-Why not `lax.conv_general_dilated`? On accelerators it is: each map lowers to the native operation. XLA's CPU
-backend, however, is fast only for convolutions written as NHWC × HWIO → NHWC, and JAX's own derivatives are not;
-in a loop body nothing puts them right. On the CPU each map lowers to convolutions in that canonical form.
+Why not `lax.conv_general_dilated`? On accelerators it is: each map lowers to the native operation. XLA's
+CPU backend, however, is fast only for convolutions written as NHWC × HWIO → NHWC, and JAX's own derivatives
+are not; in a loop body nothing puts them right. On the CPU each map lowers to that canonical form.
+
+Under `jax.shard_map` use `check_vma=False`, or give both operands the same varying axes: unlike the native
+operation, these do not mark a replicated kernel as varying by themselves.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +40,7 @@ __all__ = ["Conv", "ConvTranspose", "conv", "conv_kernel", "conv_transpose"]
 Pair = tuple[int, int]
 Padding = str | int | Sequence[Sequence[int]]
 
-# ---- The three maps -------------------------------------------------------------------------------------------
+# ---- The three maps --------------------------------------------------------------------------------------
 
 
 def conv(
@@ -47,14 +51,15 @@ def conv(
 ) -> Float[Array, "b p q o"]:
     """Convolve images x with the kernel w (as in all of deep learning, a cross-correlation).
 
-    `padding` is 'SAME' (the output's size is ⌈h / stride⌉), 'VALID' (none), the number of zeros on every side, or
-    ((top, bottom), (left, right)), where negative numbers crop. Raises ValueError for what does not fit together.
+    `padding` is 'SAME' (the output's size is ⌈h / stride⌉), 'VALID' (none), the number of zeros on every
+    side, or ((top, bottom), (left, right)), where negative numbers crop. Raises ValueError for what does not
+    fit together.
     """
     x, w = _operands(x, w)
     if x.shape[3] != w.shape[2]:
         raise ValueError(
-            f"x of shape {x.shape} has {x.shape[3]} channels, but the kernel of shape {w.shape} (height, width, "
-            f"in, out) takes {w.shape[2]}; feature groups are not supported"
+            f"x of shape {x.shape} has {x.shape[3]} channels, but the kernel of shape {w.shape} "
+            f"(height, width, in, out) takes {w.shape[2]}; feature groups are not supported"
         )
     size, kernel_size, strides = x.shape[1:3], w.shape[:2], _pair("strides", strides)
     padding = _exact(_pads(padding, size, kernel_size, strides), size, kernel_size, strides)
@@ -70,23 +75,21 @@ def conv_transpose(
     """The adjoint of `conv` in x, known as transposed convolution: from the output's shape to the input's.
 
     The kernel is laid out as for `conv`, so its last axis meets the channels of y. `padding` is the forward
-    convolution's, as in PyTorch: the size is (p - 1) stride + kernel - pads, and p stride for 'SAME'. Kernel 4,
-    stride 2, padding 1 doubles the size. PyTorch's `output_padding=r` is padding (p, p - r) on each axis.
-    Raises ValueError for what does not fit together.
+    convolution's, as in PyTorch: the size is (p - 1) stride + kernel - pads, and p stride for 'SAME'.
+    Kernel 4, stride 2, padding 1 doubles the size. PyTorch's padding=a, output_padding=r is ((a, a - r),
+    (a, a - r)). Raises ValueError for what does not fit together.
     """
     y, w = _operands(y, w)
     if y.shape[3] != w.shape[3]:
         raise ValueError(
-            f"y of shape {y.shape} has {y.shape[3]} channels, but the kernel of shape {w.shape} (height, width, "
-            f"out, in) takes {w.shape[3]}; feature groups are not supported"
+            f"y of shape {y.shape} has {y.shape[3]} channels, but the kernel of shape {w.shape} "
+            f"(height, width, out, in) takes {w.shape[3]}; feature groups are not supported"
         )
     kernel_size, strides = w.shape[:2], _pair("strides", strides)
     size = tuple(m * s for m, s in zip(y.shape[1:3], strides, strict=True))
     padding = _pads(padding, size, kernel_size, strides)
     if min(_input_size(y.shape[1:3], kernel_size, strides, padding)) < 1:
-        raise ValueError(
-            f"padding {padding} leaves nothing of y of shape {y.shape}, kernel of shape {w.shape}"
-        )
+        raise ValueError(f"padding {padding} crops all of y, shape {y.shape}, kernel {w.shape}")
     return _conv_transpose_p.bind(y, w, strides=strides, padding=padding)
 
 
@@ -103,20 +106,18 @@ def conv_kernel(
     padding = _exact(_pads(padding, size, kernel_size, strides), size, kernel_size, strides)
     expected = (x.shape[0], *_output_size(size, kernel_size, strides, padding))
     if y.shape[:3] != expected:
-        raise ValueError(
-            f"for x of shape {x.shape}, y must be {(*expected, 'channels')}: got shape {y.shape}"
-        )
+        raise ValueError(f"for x of shape {x.shape}, y must be {(*expected, 'channels')}: got shape {y.shape}")
     return _conv_kernel_p.bind(x, y, strides=strides, padding=padding)
 
 
-# ---- Checks, sizes and padding --------------------------------------------------------------------------------
+# ---- Checks, sizes and padding ---------------------------------------------------------------------------
 
 
 def _operands(a: Array, b: Array) -> tuple[Array, Array]:
     if jnp.ndim(a) != 4 or jnp.ndim(b) != 4:
         raise ValueError(
-            "images are (batch, height, width, channels) and kernels (height, width, in, out), four axes each: "
-            f"got shapes {jnp.shape(a)} and {jnp.shape(b)}"
+            "images are (batch, height, width, channels) and kernels (height, width, in, out), "
+            f"four axes each: got shapes {jnp.shape(a)} and {jnp.shape(b)}"
         )
     dtype = jnp.result_type(a, b)
     return jnp.asarray(a, dtype), jnp.asarray(b, dtype)
@@ -174,7 +175,7 @@ def _kernel_size(size: Pair, output: Pair, strides: Pair, pads: tuple[Pair, Pair
     return tuple(n + sum(p) - (m - 1) * s for n, m, s, p in zip(size, output, strides, pads, strict=True))
 
 
-# ---- How accelerators compute them: natively ------------------------------------------------------------------
+# ---- How accelerators compute them: natively -------------------------------------------------------------
 
 _canonical = partial(lax.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
@@ -195,7 +196,7 @@ def _native_kernel(x, y, strides, padding):
     return jax.linear_transpose(lambda w: _native(x, w, strides, padding), w)(y)[0]
 
 
-# ---- How the CPU computes them: in canonical form -------------------------------------------------------------
+# ---- How the CPU computes them: in canonical form --------------------------------------------------------
 
 
 def _cpu_transpose(y, w, strides, padding):
@@ -208,15 +209,16 @@ def _cpu_kernel(x, y, strides, padding):
     """Convolve x with y, the batch in the role of the channels, a few images at a time."""
     part = _correlate_few if y.shape[3] < min(8, x.shape[3]) else _correlate
     part = partial(part, strides=strides, padding=padding)
-    # Each sum runs over all of a group's pixels; about this many stay in the cache (8 times faster at 32×32).
+    # Each sum runs over all the pixels of a group; about this many fit the cache (8 times faster at 32×32).
     n, pixels = x.shape[0], y.shape[1] * y.shape[2]
     group = next(d for d in range(1, n + 1) if n % d == 0 and (d * pixels >= 2048 or d == n))
-    if group == n:
-        return part(x, y)
-    # A batch sharded over devices stays so: every group takes its images from all of them.
-    xs, ys = (a.reshape(group, n // group, *a.shape[1:]).swapaxes(0, 1) for a in (x, y))
-    total = jnp.zeros(jax.eval_shape(part, xs[0], ys[0]).shape, x.dtype)
-    return lax.scan(lambda total, xy: (total + part(*xy), None), total, (xs, ys))[0]
+
+    def part_of(i):
+        # Every group takes images from all of the batch, so a batch sharded over devices stays where it is.
+        pick = (a.reshape(group, n // group, *a.shape[1:]) for a in (x, y))
+        return part(*(lax.dynamic_index_in_dim(a, i, axis=1, keepdims=False) for a in pick))
+
+    return lax.fori_loop(1, n // group, lambda i, total: total + part_of(i), part_of(0))
 
 
 def _correlate(x, y, strides, padding):
@@ -227,22 +229,20 @@ def _correlate(x, y, strides, padding):
 def _correlate_few(x, y, strides, padding):
     """The same with the roles of x and y exchanged, which finds the kernel reversed: y has few channels."""
     kernel_size = _kernel_size(x.shape[1:3], y.shape[1:3], strides, padding)
-    pads = [
-        (k - 1 - lo, k - 1 - hi, s - 1) for k, s, (lo, hi) in zip(kernel_size, strides, padding, strict=True)
-    ]
+    pads = [(k - 1 - lo, k - 1 - hi, s - 1) for k, s, (lo, hi) in zip(kernel_size, strides, padding, strict=True)]
     y = lax.pad(y, jnp.zeros((), y.dtype), ((0, 0, 0), *pads, (0, 0, 0)))
     w = _canonical(y.transpose(3, 1, 2, 0), x.transpose(1, 2, 0, 3), (1, 1), "VALID")
     return w[:, ::-1, ::-1].transpose(1, 2, 3, 0)
 
 
-# ---- The primitives -------------------------------------------------------------------------------------------
+# ---- The primitives --------------------------------------------------------------------------------------
 
 
 def _bilinear(name: str, native: Callable, cpu: Callable, folds: tuple[Pair, Pair]) -> Primitive:
     """One of the maps as a primitive, of two operands of rank 4, or of rank 5: a list of independent pairs.
 
-    A batch of operand i alone folds into its axis `folds[i][0]` and reappears in the result's axis `folds[i][1]`
-    (counted from the end), along which the results are independent.
+    A batch of operand i alone folds into its axis `folds[i][0]` and reappears in the result's axis
+    `folds[i][1]` (counted from the end), along which the results are independent.
     """
     primitive = Primitive(name)
 
@@ -296,14 +296,15 @@ ad.defbilinear(
 )
 
 
-# ---- The layers -----------------------------------------------------------------------------------------------
+# ---- The layers ------------------------------------------------------------------------------------------
 
 
 class Conv(nn.Module):
     """A convolution layer: `conv(x, kernel) + bias`, the kernel (height, width, in, features).
 
-    `padding_mode='reflect'` continues the image by its mirror image, the edge not repeated, instead of zeros.
-    `dtype` is the computation's; None takes the common type of input and parameters. Raises ValueError as `conv`.
+    `padding_mode='reflect'` continues the image by its mirror image, the edge not repeated, instead of
+    zeros. `dtype` is the computation's; None takes the common type of input and parameters. Raises
+    ValueError as `conv`.
     """
 
     features: int
@@ -338,9 +339,10 @@ class Conv(nn.Module):
 class ConvTranspose(nn.Module):
     """A transposed convolution layer: `conv_transpose(x, kernel) + bias`, kernel (height, width, features, in).
 
-    That is the kernel of the convolution whose adjoint this is (Flax's `transpose_kernel=True`), so its fan-in is
-    height × width × the last axis, as the default initialiser counts. The padding is the convolution's too, as in
-    PyTorch: kernel 4, stride 2, padding 1 doubles the size; 'SAME' multiplies it by the stride.
+    That is the kernel of the convolution whose adjoint this is (Flax's `transpose_kernel=True`), so its
+    fan-in is height × width × the last axis, as the default initialiser counts. The padding is the
+    convolution's too, as in PyTorch: kernel 4, stride 2, padding 1 doubles the size; 'SAME' multiplies it by
+    the stride.
     """
 
     features: int
@@ -357,9 +359,7 @@ class ConvTranspose(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q o"]:
         shape = (*_pair("kernel_size", self.kernel_size), self.features, x.shape[-1])
         kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        bias = (
-            self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
-        )
+        bias = self.param("bias", self.bias_init, (self.features,), self.param_dtype) if self.use_bias else None
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
         y = conv_transpose(x, kernel, self.strides, self.padding)
         return y if bias is None else y + bias

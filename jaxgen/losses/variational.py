@@ -6,7 +6,7 @@ Images are float32 in [-1, 1], as everywhere in the library. A decoder returns t
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,11 +22,12 @@ __all__ = [
     "standard_normal_log_prob",
 ]
 
-Image = Float[Array, "*b h w c"]
-Parameters = Float[Array, "*b h w p"]
-PerExample = Float[Array, "*b"]
+Image = Float[Array, "... h w c"]
+Parameters = Float[Array, "... h w p"]
+PerExample = Float[Array, "..."]
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """What a VAE needs of p(x | z)."""
 
@@ -36,7 +37,7 @@ class Likelihood(Protocol):
         ...
 
     def log_prob(self, parameters: Parameters, image: Image) -> PerExample:
-        """log p(x | z), summed over the image."""
+        """log p(x | z), summed over the image; leading axes broadcast."""
         ...
 
     def mean(self, parameters: Parameters) -> Image:
@@ -107,9 +108,7 @@ class DiscretisedLogistic:
         upper = (image - mean + half_bin) * jnp.exp(-log_scale)
         lower = (image - mean - half_bin) * jnp.exp(-log_scale)
         # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(l - u)): a sum of logs that never cancels.
-        inside = (
-            jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + jnp.log(-jnp.expm1(lower - upper))
-        )
+        inside = jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + jnp.log(-jnp.expm1(lower - upper))
         log_mass = jnp.where(
             image < -1 + half_bin,
             jax.nn.log_sigmoid(upper),

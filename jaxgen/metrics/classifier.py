@@ -41,8 +41,8 @@ class ClassifierNetwork(nn.Module):
 
 @struct.dataclass
 class ClassifierState:
-    step: Int[Array, ""]
-    key: Key[Array, ""]
+    step: Int[Array, "*population"]
+    key: Key[Array, "*population"]
     params: dict
     optimiser: optax.OptState
 
@@ -115,8 +115,7 @@ def train_classifier(
 def accuracy(classify: Callable[[Array], Array], data: Dataset | StreamedDataset) -> float:
     """The share of examples whose label is the largest logit."""
     right = sum(
-        int((np.asarray(classify(batch["image"])).argmax(-1) == batch["label"]).sum())
-        for batch in data.batches(BATCH)
+        int((np.asarray(classify(batch["image"])).argmax(-1) == batch["label"]).sum()) for batch in data.batches(BATCH)
     )
     return right / len(data)
 

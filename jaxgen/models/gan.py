@@ -1,10 +1,10 @@
 """Generative adversarial network: Goodfellow et al. 2014 (arXiv:1406.2661), conditional as Mirza & Osindero 2014.
 
-    gan = GAN(DCGANGenerator(shape=(28, 28, 1)), DCGANDiscriminator(), optax.adam(2e-4, b1=0.5), optax.adam(2e-4, b1=0.5))
-    state = gan.init(jax.random.key(0), batch)
-    step = jax.jit(gan.step, donate_argnums=0)
-    state, metrics = step(state, batch)
-    images = gan.sample(state, jax.random.key(1), 64)
+gan = GAN(DCGANGenerator(shape=(28, 28, 1)), DCGANDiscriminator(), optax.adam(2e-4, b1=0.5), optax.adam(2e-4, b1=0.5))
+state = gan.init(jax.random.key(0), batch)
+step = jax.jit(gan.step, donate_argnums=0)
+state, metrics = step(state, batch)
+images = gan.sample(state, jax.random.key(1), 64)
 """
 
 from dataclasses import dataclass
@@ -37,9 +37,7 @@ class Player:
     def variables(self) -> dict:
         return {"params": self.params, **self.statistics}
 
-    def updated(
-        self, optimiser: optax.GradientTransformation, gradient: dict, statistics: dict
-    ) -> "Player":
+    def updated(self, optimiser: optax.GradientTransformation, gradient: dict, statistics: dict) -> "Player":
         """After one optimiser step along `gradient`."""
         updates, opt_state = optimiser.update(gradient, self.optimiser, self.params)
         return Player(optax.apply_updates(self.params, updates), statistics, opt_state)
@@ -49,8 +47,8 @@ class Player:
 class GANState:
     """Everything that going on needs; `average` holds the generator's averaged variables, or None."""
 
-    step: Int[Array, ""]
-    key: Key[Array, ""]
+    step: Int[Array, "*population"]
+    key: Key[Array, "*population"]
     generator: Player
     discriminator: Player
     average: dict | None
@@ -124,16 +122,15 @@ class GAN:
         The batch holds k minibatches of m examples; G's step uses m fresh noises (and the last minibatch's labels).
         Metrics of D are means over the k steps.
         """
-        key, generator_key, *keys = jax.random.split(state.key, 2 + self.discriminator_steps)
+        key, discriminator_key, generator_key = jax.random.split(state.key, 3)
+        keys = jax.random.split(discriminator_key, self.discriminator_steps)
         minibatches = self._minibatches(batch)
 
         def discriminator_step(player, minibatch):
             key, image, label = minibatch
             return self._discriminator_step(player, state.generator, key, image, label)
 
-        discriminator, metrics = jax.lax.scan(
-            discriminator_step, state.discriminator, (jnp.stack(keys), *minibatches)
-        )
+        discriminator, metrics = jax.lax.scan(discriminator_step, state.discriminator, (keys, *minibatches))
         image, label = jax.tree.map(lambda x: x[-1], minibatches)
         generator, generator_metrics = self._generator_step(
             state.generator, discriminator, generator_key, len(image), label
@@ -173,18 +170,14 @@ class GAN:
         metrics = {"generator_loss": value, "generator_gradient_norm": optax.tree.norm(gradient)}
         return player.updated(self.generator_optimiser, gradient, statistics), metrics
 
-    def sample(
-        self, state: GANState, key: Key[Array, ""], n: int, label: Label = None
-    ) -> Float[Array, "n ..."]:
+    def sample(self, state: GANState, key: Key[Array, ""], n: int, label: Label = None) -> Float[Array, "n ..."]:
         """n images in [-1, 1], by the averaged generator where there is one. A conditional model without labels goes
         through its classes in turn."""
         if self.classes and label is None:
             label = jnp.arange(n, dtype=jnp.int32) % self.classes
         return self.generate(state, jax.random.normal(key, (n, self.latent)), label)
 
-    def generate(
-        self, state: GANState, latent: Float[Array, "b z"], label: Label = None
-    ) -> Float[Array, "b ..."]:
+    def generate(self, state: GANState, latent: Float[Array, "b z"], label: Label = None) -> Float[Array, "b ..."]:
         """G(z) in evaluation mode."""
         variables = state.generator.variables if state.average is None else state.average
         return self.generator.apply(variables, latent, label, train=False)
@@ -194,7 +187,7 @@ class GAN:
         variables = state.discriminator.variables
         return self.discriminator.apply(variables, normalise(image), label, train=False)
 
-    def _minibatches(self, batch: Batch) -> tuple[Array, Label]:
+    def _minibatches(self, batch: Batch) -> tuple[Array, Array | None]:
         """Images and labels as (k, m, ...). Minibatch i takes every k-th example, so that a batch sharded along its
         leading axis stays where it is."""
         k = self.discriminator_steps

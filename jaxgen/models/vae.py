@@ -1,10 +1,10 @@
 """Variational autoencoder: Kingma & Welling 2014 (arXiv:1312.6114), with β (Higgins et al. 2017) and labels (CVAE).
 
-    vae = VAE(MLPEncoder(latent=20), MLPDecoder(shape=(28, 28, 1)), optax.adam(1e-3))
-    state = vae.init(jax.random.key(0), batch)
-    step = jax.jit(vae.step, donate_argnums=0)
-    state, metrics = step(state, batch)
-    images = vae.sample(state, jax.random.key(1), 64)
+vae = VAE(MLPEncoder(latent=20), MLPDecoder(shape=(28, 28, 1)), optax.adam(1e-3))
+state = vae.init(jax.random.key(0), batch)
+step = jax.jit(vae.step, donate_argnums=0)
+state, metrics = step(state, batch)
+images = vae.sample(state, jax.random.key(1), 64)
 """
 
 from collections.abc import Callable
@@ -36,8 +36,8 @@ Label = Int[Array, "b"] | None
 class VAEState:
     """Everything that going on needs; `params` holds `encoder` and `decoder`."""
 
-    step: Int[Array, ""]
-    key: Key[Array, ""]
+    step: Int[Array, "*population"]
+    key: Key[Array, "*population"]
     params: dict
     optimiser: optax.OptState
 
@@ -69,7 +69,7 @@ class VAE:
     decoder: nn.Module
     optimiser: optax.GradientTransformation
     likelihood: Likelihood = Bernoulli()
-    beta: float | Callable[[Array], Array] = 1.0
+    beta: float | Array | Callable[[Array], Array] = 1.0
     binarise: bool = False
     classes: int = 0
 
@@ -165,9 +165,7 @@ class VAE:
         """The decoded mean of the posterior."""
         return self.decode(state, self.encode(state, image, label)[0], label)
 
-    def sample(
-        self, state: VAEState, key: Key[Array, ""], n: int, label: Label = None
-    ) -> Float[Array, "n ..."]:
+    def sample(self, state: VAEState, key: Key[Array, ""], n: int, label: Label = None) -> Float[Array, "n ..."]:
         """E[x | z] for n draws of the prior, in [-1, 1]. A conditional model without labels goes through its
         classes in turn."""
         if self.classes and label is None:

@@ -25,9 +25,7 @@ def pyramid(height: int, width: int) -> list[tuple[int, int]]:
     while all(side % 2 == 0 and side >= 8 for side in sizes[-1]):
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     if len(sizes) == 1:
-        raise ValueError(
-            f"image size {height}×{width}: a convolutional network needs even sides of at least 8 pixels"
-        )
+        raise ValueError(f"image size {height}×{width}: a convolutional network needs even sides of at least 8 pixels")
     return sizes
 
 

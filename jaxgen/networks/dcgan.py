@@ -41,9 +41,7 @@ class DCGANGenerator(nn.Module):
     def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False):
         height, width, channels = self.shape
         sizes = pyramid(height, width)
-        norm = partial(
-            nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, scale_init=scales
-        )
+        norm = partial(nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, scale_init=scales)
         deconv = partial(
             ConvTranspose,
             kernel_size=(4, 4),
@@ -73,9 +71,7 @@ class DCGANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False):
-        norm = partial(
-            nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, scale_init=scales
-        )
+        norm = partial(nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, scale_init=scales)
         x = image
         if self.classes:
             code = jax.nn.one_hot(label, self.classes, dtype=x.dtype)[:, None, None]

@@ -16,7 +16,7 @@ def image_grid(
     images: UInt8[np.ndarray | Array, "n h w c"] | Float[np.ndarray | Array, "n h w c"],
     columns: int = 8,
     gap: int = 2,
-    smallest: int = 28,
+    smallest: int = 32,
 ) -> UInt8[np.ndarray, "H W c"]:
     """Images (uint8, or float in [-1, 1]) row by row on white; those under `smallest` pixels are enlarged to pixels
     of whole size."""

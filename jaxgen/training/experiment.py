@@ -31,16 +31,13 @@ import tyro
 
 from jaxgen.data import Dataset, StreamedDataset, load
 from jaxgen.report import image_grid, plot_curves, save_image, write_page
-from jaxgen.training.checkpoints import Checkpoints
-from jaxgen.training.fit import Interrupted, NonFinite, abstract_state, fit
+from jaxgen.training.fit import Interrupted, NonFinite, fit
 from jaxgen.training.logging import read_metrics
 from jaxgen.training.mesh import data_mesh
+from jaxgen.training.runs import check_same, read_run, restore_run, settings_of, write_run
 from jaxgen.types import GenerativeModel, State
 
 __all__ = ["Config", "Experiment", "main"]
-
-# What may differ when a run goes on: how long it takes and what it reports, not what it computes.
-FREE_ON_RESUME = ("steps", "mesh", "log_every", "checkpoint_every", "eval_every")
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,10 @@ Omit = tyro.conf.OmitArgPrefixes
 
 
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
-    """Runs the command line of `argv` (default: the process's). A user's mistake is one line on stderr and exit code 2, NaN 1, a signal 128 + number."""
+    """Runs the command line `argv`, by default the process's.
+
+    A user's mistake is one line on stderr and exit code 2; NaN exits with 1, a signal with 128 + its number.
+    """
     args = list(sys.argv[1:] if argv is None else argv)
     commands = {"train": train, "sample": sample, "evaluate": evaluate, "report": report}
     warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
@@ -135,7 +135,9 @@ def train(experiment: Experiment, args: list[str]) -> None:
     if preset not in experiment.presets:
         raise ValueError(f"unknown preset {preset!r}: choose from {', '.join(experiment.presets)}")
     base = experiment.presets[preset]
-    folder = Path("runs") / (experiment.name if preset == next(iter(experiment.presets)) else f"{experiment.name}-{preset}")
+    folder = Path("runs") / (
+        experiment.name if preset == next(iter(experiment.presets)) else f"{experiment.name}-{preset}"
+    )
 
     @dataclass(frozen=True)
     class Train:
@@ -152,10 +154,10 @@ def train(experiment: Experiment, args: list[str]) -> None:
     if options.resume and options.overwrite:
         raise ValueError("--resume and --overwrite: choose one")
     if options.resume and (run / "config.json").exists():
-        stored, _ = _read_run(experiment, run)
+        stored, _ = read_run(experiment, run)
         if not given:  # flags stand on the settings of the run
             config = _parse(Train, args, experiment, default=Train(config=stored)).config
-        _check_same(config, stored, run)
+        check_same(config, stored, run)
     elif run.exists() and any(run.iterdir()):
         if not options.overwrite:
             raise ValueError(f"{run} exists: choose --resume, --overwrite or another --run")
@@ -170,7 +172,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
     if options.overwrite and run.exists():
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
-    _write_run(experiment, run, config, training)
+    write_run(experiment, run, config, training)
 
     figures_of = experiment.evaluator(config, model, training, test)
     figures: dict[str, float] = {}
@@ -219,8 +221,8 @@ def sample(experiment: Experiment, args: list[str]) -> None:
         """The step to use; default: the newest."""
 
     options = _parse(Sample, args, experiment)
-    config, data = _read_run(experiment, options.run)
-    model, state, step = _restore(experiment, options.run, config, data, options.checkpoint)
+    config, data = read_run(experiment, options.run)
+    model, state, step = restore_run(experiment, options.run, config, data, options.checkpoint)
     if options.n < 1:
         raise ValueError(f"--n {options.n}: at least 1 is needed")
     classes = getattr(model, "classes", 0)
@@ -248,7 +250,7 @@ def sample(experiment: Experiment, args: list[str]) -> None:
 def evaluate(experiment: Experiment, args: list[str]) -> None:
     """The figures of a run on the test set; flags of the config replace the run's (another source, more samples)."""
     folder = _run_of(args)
-    stored, _ = _read_run(experiment, folder)
+    stored, _ = read_run(experiment, folder)
 
     @dataclass(frozen=True)
     class Evaluate:
@@ -261,7 +263,7 @@ def evaluate(experiment: Experiment, args: list[str]) -> None:
     options = _parse(Evaluate, args, experiment)
     _use_devices(dataclasses.replace(options.config, mesh=1))
     training, test = _load(options.config)
-    model, state, step = _restore(experiment, folder, options.config, training, options.checkpoint)
+    model, state, step = restore_run(experiment, folder, options.config, training, options.checkpoint)
     figures = experiment.evaluator(options.config, model, training, test)(state)
     (folder / "evaluation.json").write_text(json.dumps({"step": step, **figures}, indent=2) + "\n")
     print(f"step {step}")
@@ -277,10 +279,18 @@ def report(experiment: Experiment, args: list[str]) -> None:
         """The folder of the run."""
 
     run = _parse(Report, args, experiment).run
-    config, _ = _read_run(experiment, run)
+    config, _ = read_run(experiment, run)
     training, test = _load(config)
-    model, state, _ = _restore(experiment, run, config, training, None)
-    _finish(experiment, run, config, model, state, test, experiment.evaluator(config, model, training, test)(state))
+    model, state, _ = restore_run(experiment, run, config, training, None)
+    _finish(
+        experiment,
+        run,
+        config,
+        model,
+        state,
+        test,
+        experiment.evaluator(config, model, training, test)(state),
+    )
 
 
 def _finish(experiment, run: Path, config, model, state, test, figures: dict[str, float]) -> None:
@@ -288,7 +298,7 @@ def _finish(experiment, run: Path, config, model, state, test, figures: dict[str
     save_image(run / "samples.png", _drawer(model, test)(state))
     experiment.pictures(config, model, state, test, run)
     plot_curves(run / "curves.png", read_metrics(run))
-    write_page(run, f"{experiment.name}, step {int(state.step)}", _settings(config), figures)
+    write_page(run, f"{experiment.name}, step {int(state.step)}", settings_of(config), figures)
     _print_figures(figures)
     pictures = sorted(path.name for path in run.glob("*.png"))
     print(f"pictures  {run}/ {' '.join(pictures)} report.html")
@@ -310,75 +320,12 @@ def _drawer(model, data) -> Callable[[State], np.ndarray]:
     return lambda state: image_grid(draw(state, jax.random.key(0), **labels), columns)
 
 
-# Run folders.
-
-
-def _write_run(experiment: Experiment, run: Path, config: Config, data) -> None:
-    described = {
-        "experiment": experiment.name,
-        "config": _settings(config),
-        "data": {
-            "arrays": {name: [list(x.shape), str(x.dtype)] for name, x in data.example.items()},
-            "label_names": list(data.label_names),
-        },
-    }
-    temporary = run / "config.json.tmp"
-    temporary.write_text(json.dumps(described, indent=2) + "\n")
-    os.replace(temporary, run / "config.json")
-
-
-def _read_run(experiment: Experiment, run: Path) -> tuple[Any, Dataset]:
-    """The config of a run, and a data set of the shapes of its data that has no examples."""
-    path = run / "config.json"
-    if not path.exists():
-        raise ValueError(f"{run}: not the folder of a run (no config.json)")
-    try:
-        described = json.loads(path.read_text())
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in described["config"].items()}
-        name, data = described["experiment"], described["data"]
-        arrays = {k: np.zeros((0, *shape), dtype) for k, (shape, dtype) in data["arrays"].items()}
-        labels = tuple(data["label_names"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: not readable as the settings of a run") from error
-    if name != experiment.name:
-        raise ValueError(f"{run} is a run of the experiment {name}, not of {experiment.name}")
-    kind = type(next(iter(experiment.presets.values())))
-    fields = {field.name for field in dataclasses.fields(kind)}
-    if fields != set(settings):
-        raise ValueError(f"{path}: other fields than this version has: {_words(sorted(fields ^ set(settings)))}")
-    return kind(**settings), Dataset(arrays, labels)
-
-
-def _restore(experiment: Experiment, run: Path, config, data, step: int | None):
-    """The model of a run, its state on one device, and the state's step."""
-    model = experiment.build(config, data)
-    spec = {name: jax.ShapeDtypeStruct((1, *x.shape), x.dtype) for name, x in data.example.items()}
-    target = abstract_state(model, spec, data_mesh(1))
-    state, step = Checkpoints(run / "checkpoints").restore(target, step)
-    return model, state, step
-
-
-def _settings(config: Config) -> dict[str, Any]:
-    return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def _check_same(config: Config, stored: Config, run: Path) -> None:
-    ours, theirs = _settings(config), _settings(stored)
-    differing = [
-        f"{name} is {theirs[name]}, not {ours[name]}"
-        for name in ours
-        if name not in FREE_ON_RESUME and ours[name] != theirs[name]
-    ]
-    if differing:
-        raise ValueError(f"{run} was made with another configuration: {'; '.join(differing)}")
+# Process settings.
 
 
 def _load(config: Config) -> tuple[Dataset | StreamedDataset, Dataset | StreamedDataset]:
     options = {"image_size": config.image_size, "flip": getattr(config, "flip", False)}
     return load(config.source, "train", **options), load(config.source, "test", **options)
-
-
-# Process settings.
 
 
 def _use_devices(config: Config) -> None:

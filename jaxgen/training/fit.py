@@ -1,6 +1,6 @@
 """The training loop, one for all models: compiled chunks of steps, logs, pictures, checkpoints, exact resume.
 
-    state = fit(model, load("digits"), steps=2000, batch_size=64, run=Path("runs/mine"))
+state = fit(model, load("digits"), steps=2000, batch_size=64, run=Path("runs/mine"))
 """
 
 import itertools
@@ -25,7 +25,7 @@ from jaxgen.data import Dataset, StreamedDataset, orders
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.logging import Logger
 from jaxgen.training.mesh import data_mesh, place, replicated, sharded
-from jaxgen.types import GenerativeModel, State
+from jaxgen.types import Trainable, State
 
 __all__ = ["Interrupted", "NonFinite", "abstract_state", "fit"]
 
@@ -45,7 +45,7 @@ class NonFinite(ArithmeticError):
 
 
 def fit(
-    model: GenerativeModel,
+    model: Trainable,
     dataset: Dataset | StreamedDataset,
     *,
     steps: int,
@@ -142,7 +142,11 @@ def fit(
                     if picture is not None:
                         _save_picture(logger, run / "samples", step, picture)
             if bar.disable and shown and due(step, eval_every or checkpoint_every):
-                print(f"step {step}/{steps}", *(f"{k} {v:.4g}" for k, v in (values | figures).items()), flush=True)
+                print(
+                    f"step {step}/{steps}",
+                    *(f"{k} {v:.4g}" for k, v in (values | figures).items()),
+                    flush=True,
+                )
             if checkpoints and (due(step, checkpoint_every) or received):
                 if not _all_finite(state):
                     raise NonFinite(f"step {step}: a parameter is NaN or infinite")
@@ -150,7 +154,7 @@ def fit(
     return state
 
 
-def abstract_state(model: GenerativeModel, spec: Mapping[str, jax.ShapeDtypeStruct], mesh: Mesh) -> State:
+def abstract_state(model: Trainable, spec: Mapping[str, jax.ShapeDtypeStruct], mesh: Mesh) -> State:
     """Shapes, dtypes and shardings of the state of `model`: what a checkpoint is restored into."""
     state = jax.eval_shape(model.init, jax.random.key(0), spec)
     place = replicated(mesh)
@@ -255,7 +259,10 @@ def _signals() -> Iterator[list[int]]:
 
     def handle(signum, frame):
         received.append(signum)
-        print(f"\n{signal.Signals(signum).name}: stopping at the next log line; once more stops at once", file=sys.stderr)
+        print(
+            f"\n{signal.Signals(signum).name}: stopping at the next log line; once more stops at once",
+            file=sys.stderr,
+        )
         restore()
 
     try:

@@ -29,11 +29,7 @@ class Logger:
     def __init__(self, folder: str | Path, resume_step: int = 0):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        kept = (
-            [record for record in read_metrics(folder) if record["step"] <= resume_step]
-            if resume_step
-            else []
-        )
+        kept = [record for record in read_metrics(folder) if record["step"] <= resume_step] if resume_step else []
         temporary = folder / f"{FILE}.tmp"  # a kill at any moment leaves the old file or the new one
         temporary.write_text("".join(_line(record) for record in kept))
         os.replace(temporary, folder / FILE)

@@ -25,12 +25,11 @@ def orders(seed: int, steps: range, batch_size: int, size: int) -> Int[np.ndarra
     if seed < 0:
         raise ValueError(f"the seed is {seed}; it must be 0 or more")
     start, stop = steps.start * batch_size, steps.stop * batch_size
-    epochs = range(start // size, -(-stop // size))
-    stream = [_permutation(seed, epoch, size) for epoch in epochs]
-    if not stream:
-        return np.zeros((0, batch_size), np.int32)
-    offset = start - epochs.start * size
-    return np.concatenate(stream)[offset : offset + stop - start].reshape(-1, batch_size)
+    parts = [np.zeros(0, np.int32)]
+    for epoch in range(start // size, -(-stop // size)):
+        first = epoch * size
+        parts.append(_permutation(seed, epoch, size)[max(0, start - first) : stop - first])
+    return np.concatenate(parts).reshape(len(steps), batch_size)
 
 
 def check_batch_size(batch_size: int, size: int, name: str = "the data") -> None:

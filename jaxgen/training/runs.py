@@ -1,0 +1,83 @@
+"""The folder of a run: `config.json`, and how a model comes back from it."""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgen.data import Dataset
+from jaxgen.training.checkpoints import Checkpoints
+from jaxgen.training.fit import abstract_state
+from jaxgen.training.mesh import data_mesh
+
+__all__ = ["check_same", "read_run", "restore_run", "settings_of", "write_run"]
+
+# What may differ when a run goes on: how long it takes and what it reports, not what it computes.
+FREE_ON_RESUME = ("steps", "mesh", "log_every", "checkpoint_every", "eval_every")
+
+
+def write_run(experiment, run: Path, config, data) -> None:
+    """Writes `config.json`: the experiment's name, its settings, and the shapes and classes of its data."""
+    described = {
+        "experiment": experiment.name,
+        "config": settings_of(config),
+        "data": {
+            "arrays": {name: [list(x.shape), str(x.dtype)] for name, x in data.example.items()},
+            "label_names": list(data.label_names),
+        },
+    }
+    temporary = run / "config.json.tmp"
+    temporary.write_text(json.dumps(described, indent=2) + "\n")
+    os.replace(temporary, run / "config.json")
+
+
+def read_run(experiment, run: Path) -> tuple[Any, Dataset]:
+    """The config of a run, and a data set of the shapes of its data that has no examples."""
+    path = run / "config.json"
+    if not path.exists():
+        raise ValueError(f"{run}: not the folder of a run (no config.json)")
+    try:
+        described = json.loads(path.read_text())
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in described["config"].items()}
+        name, data = described["experiment"], described["data"]
+        arrays = {k: np.zeros((0, *shape), dtype) for k, (shape, dtype) in data["arrays"].items()}
+        labels = tuple(data["label_names"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not readable as the settings of a run") from error
+    if name != experiment.name:
+        raise ValueError(f"{run} is a run of the experiment {name}, not of {experiment.name}")
+    kind = type(next(iter(experiment.presets.values())))
+    fields = {field.name for field in dataclasses.fields(kind)}
+    if fields != set(settings):
+        raise ValueError(f"{path}: other fields than this version has: {' '.join(sorted(fields ^ set(settings)))}")
+    return kind(**settings), Dataset(arrays, labels)
+
+
+def restore_run(experiment, run: Path, config, data, step: int | None):
+    """The model of a run, its state on one device, and the state's step."""
+    model = experiment.build(config, data)
+    spec = {name: jax.ShapeDtypeStruct((1, *x.shape), x.dtype) for name, x in data.example.items()}
+    target = abstract_state(model, spec, data_mesh(1))
+    state, step = Checkpoints(run / "checkpoints").restore(target, step)
+    return model, state, step
+
+
+def settings_of(config) -> dict[str, Any]:
+    """The fields of a config, as JSON keeps them."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def check_same(config, stored, run: Path) -> None:
+    """Raises ValueError, naming the fields, where `config` would go on with other computations than the run's."""
+    ours, theirs = settings_of(config), settings_of(stored)
+    differing = [
+        f"{name} is {theirs[name]}, not {ours[name]}"
+        for name in ours
+        if name not in FREE_ON_RESUME and ours[name] != theirs[name]
+    ]
+    if differing:
+        raise ValueError(f"{run} was made with another configuration: {'; '.join(differing)}")

@@ -1,0 +1,223 @@
+"""TensorFlow Datasets without TensorFlow: a tiny data set made here, and the real ones where they are."""
+
+import importlib.util
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgen.data import Dataset, StreamedDataset, load, order
+from jaxgen.data.__main__ import main
+
+pytest.importorskip("tensorflow_datasets")
+array_record_module = pytest.importorskip("array_record.python.array_record_module")
+
+SHARED = Path(__file__).parents[3] / "shared" / "tfds"
+SPLITS = {"train": 12, "test": 5}
+
+
+def feature(name, **content):
+    return {"pythonClassName": f"tensorflow_datasets.core.features.{name}", **content}
+
+
+def image_feature(shape):
+    return feature("image_feature.Image", image={"shape": {"dimensions": shape}, "dtype": "uint8"})
+
+
+def picture(i, shape):
+    return np.random.default_rng(i).integers(0, 256, shape, np.uint8)
+
+
+def make(folder, name="tiny", shape=(6, 7, 3), declared=None, file_format="array_record", splits=SPLITS):
+    """Write a TFDS data set by hand: two splits of images filled at random, labels i % 2."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    home = folder / name / "1.0.0"
+    home.mkdir(parents=True)
+    declared = [str(size) for size in (declared or shape)]
+    label = feature("class_label_feature.ClassLabel", classLabel={"numClasses": "2"})
+    features = {"image": image_feature(declared), "label": label}
+    top = feature("features_dict.FeaturesDict", featuresDict={"features": features})
+    (home / "features.json").write_text(json.dumps(top))
+    (home / "label.labels.txt").write_text("cat\ndog\n")
+    described = [
+        {"name": split, "numBytes": "1", "shardLengths": [str(size)]}
+        | {"filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"}
+        for split, size in splits.items()
+    ]
+    info = {"name": name, "version": "1.0.0", "fileFormat": file_format, "splits": described}
+    (home / "dataset_info.json").write_text(json.dumps(info))
+    for split, size in splits.items():
+        records = []
+        for i in range(size):
+            example, file = tf_example_pb2.Example(), io.BytesIO()
+            Image.fromarray(picture(i, shape).squeeze()).save(file, "PNG")
+            example.features.feature["image"].bytes_list.value.append(file.getvalue())
+            example.features.feature["label"].int64_list.value.append(i % 2)
+            records.append(example.SerializeToString())
+        write(home / f"{name}-{split}.{file_format}-00000-of-00001", records)
+    return home
+
+
+def write(path, records):
+    if "tfrecord" in path.name:
+        content = [struct.pack("<QI", len(record), 0) + record + bytes(4) for record in records]
+        path.write_bytes(b"".join(content))
+    else:
+        writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
+        for record in records:
+            writer.write(record)
+        writer.close()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A folder for data sets of TFDS."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 3), (5, 5, 1), (4, 4, 4)])
+def test_examples_are_exact(home, shape):
+    make(home, shape=shape)
+    train, test = load("tfds:tiny"), load("tfds:tiny", "test")
+    assert isinstance(train, Dataset)
+    assert (len(train), len(test)) == (SPLITS["train"], SPLITS["test"])
+    assert (train.label_names, train.name) == (("cat", "dog"), "tfds:tiny")
+    assert train.arrays["label"].dtype == np.int32
+    np.testing.assert_array_equal(train.arrays["label"], np.arange(12) % 2)
+    if shape[-1] == 4:  # laid on white
+        assert train.example["image"].shape == (4, 4, 3)
+    else:
+        np.testing.assert_array_equal(train.arrays["image"], [picture(i, shape) for i in range(12)])
+
+
+def test_names_splits_and_options(home):
+    make(home)
+    assert len(load("tfds:tiny:1.0.0")) == 12
+    assert len(load("tfds:tiny", "train[:3]")) == 3
+    assert len(load("tfds:tiny", "train+test")) == 17
+    assert load("tfds:tiny", image_size=16, channels=1).arrays["image"].shape == (12, 16, 16, 1)
+
+
+def test_where_there_is_no_test_split(home):
+    make(home, "one", splits={"train": 20})
+    make(home, "two", splits={"train": 20, "validation": 3})
+    assert [len(load("tfds:one", split)) for split in ("train", "test", "all")] == [18, 2, 20]
+    assert [len(load("tfds:two", split)) for split in ("train", "test", "validation")] == [20, 3, 3]
+
+
+def test_streamed_above_the_limit(home):
+    make(home)
+    in_memory, streamed = load("tfds:tiny"), load("tfds:tiny", memory_limit=1000)
+    assert isinstance(streamed, StreamedDataset)
+    assert streamed.spec(4) == in_memory.spec(4)
+    for step, batch in enumerate(streamed.stream(0, 2, 7, 5), 2):
+        expected = in_memory.batch(order(0, step, 5, 12))
+        np.testing.assert_array_equal(batch["image"], expected["image"])
+        np.testing.assert_array_equal(batch["label"], expected["label"])
+
+
+def test_images_of_different_sizes_need_an_image_size(home):
+    make(home, declared=(-1, -1, 3))
+    with pytest.raises(ValueError, match=r"tfds:tiny: images differ in size; .* --image-size"):
+        load("tfds:tiny")
+    assert load("tfds:tiny", image_size=4).arrays["image"].shape == (12, 4, 4, 3)
+
+
+def test_tfrecord_is_copied_by_prepare(home, capsys):
+    folder = make(home, file_format="tfrecord")
+    with pytest.raises(ValueError, match=r"prepared as tfrecord, .* run python -m jaxgen.data prepare tiny$"):
+        load("tfds:tiny")
+    for _ in range(2):  # the second time there is nothing to do
+        assert main(["prepare", "tiny"]) == 0
+        assert capsys.readouterr().out == f"prepared: {folder}\n"
+    np.testing.assert_array_equal(load("tfds:tiny").arrays["image"], [picture(i, (6, 7, 3)) for i in range(12)])
+
+
+def test_a_truncated_tfrecord_is_not_prepared(home, capsys):
+    file = make(home, file_format="tfrecord") / "tiny-train.tfrecord-00000-of-00001"
+    file.write_bytes(file.read_bytes()[:-7])
+    assert main(["prepare", "tiny"]) == 2
+    assert "tiny-train.tfrecord-00000-of-00001 is truncated" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"run python -m jaxgen.data prepare tiny"):
+        load("tfds:tiny")
+
+
+def test_what_is_not_to_be_had(home):
+    make(home)
+
+    def refused(message, source, split="train"):
+        with pytest.raises(ValueError, match=message) as error:
+            load(source, split)
+        assert "\n" not in str(error.value)
+
+    refused(r"tfds:mnist is not prepared at .*; run python -m jaxgen.data prepare mnist$", "tfds:mnist")
+    refused("Dataset nonesuch not found", "tfds:nonesuch")
+    refused("nonesuch", "tfds:mnist/nonesuch")
+    refused("9.9.9", "tfds:mnist:9.9.9")
+    refused("Parsing builder name string", "tfds:???")
+    refused("Unknown split 'valid'. Should be one of .*'train'.*", "tfds:tiny", "valid")
+    refused(r"Error parsing split 'train\[:'", "tfds:tiny", "train[:")
+    refused("the split 'train.:0.' is empty", "tfds:tiny", "train[:0]")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "usage: python -m jaxgen.data prepare NAME"),
+        (["prepare"], "given was prepare"),
+        (["remove", "mnist"], "given was remove mnist"),
+        (["prepare", "--all"], "given was prepare --all"),
+        (["prepare", "nonesuch"], "error: tfds:nonesuch: Dataset nonesuch not found"),
+        (["prepare", "mnist"], 'error: preparing mnist needs TensorFlow; run pip install "jaxgen[tensorflow]"'),
+    ],
+)
+def test_prepare_says_what_is_wrong_on_one_line(home, capsys, monkeypatch, arguments, message):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name))
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_importing_and_digits_need_neither_tfds_nor_grain():
+    """Images for accelerators often lack both."""
+    program = """
+import sys
+sys.modules["tensorflow_datasets"] = sys.modules["grain"] = sys.modules["array_record"] = None
+import jaxgen.data as data
+print(len(data.load("digits")))
+try:
+    data.load("tfds:mnist")
+except ValueError as error:
+    print(error)
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    size, error = ran.stdout.splitlines()
+    assert size == "1497"
+    assert error.endswith('run pip install "tensorflow-datasets" "array_record"')
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_real_data_as_tfds_reads_it(name, monkeypatch):
+    import tensorflow_datasets
+
+    data_dir = os.environ.get("TFDS_DATA_DIR", str(SHARED))
+    if not (Path(data_dir).expanduser() / name).is_dir():
+        pytest.skip(f"no {name} in {data_dir}; TFDS_DATA_DIR says where else")
+    monkeypatch.setenv("TFDS_DATA_DIR", data_dir)
+    data = load(f"tfds:{name}", "test[:600]")
+    expected = tensorflow_datasets.builder(name, data_dir=data_dir).as_data_source("test[:600]")
+    np.testing.assert_array_equal(data.arrays["image"], [expected[i]["image"] for i in range(600)])
+    np.testing.assert_array_equal(data.arrays["label"], [expected[i]["label"] for i in range(600)])
+    assert data.classes == 10
