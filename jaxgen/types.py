@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import jax
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 __all__ = ["Batch", "GenerativeModel", "Metrics", "State", "Trainable"]
 
-Batch = Mapping[str, Array]
-"""Arrays with one leading batch axis: `image` (uint8, NHWC), and where they exist `label` (int32), ..."""
+Batch = Mapping[str, Array | np.ndarray | jax.ShapeDtypeStruct]
+"""Arrays, or for `init` their shapes, with one leading batch axis: `image` (uint8, NHWC), and where they exist `label`
+(int32), ..."""
 
 Metrics = dict[str, Array]
 """Scalars by name, as `step` returns them."""

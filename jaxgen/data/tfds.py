@@ -134,7 +134,7 @@ def _builder(name: str):
     try:
         # The variable again, because TFDS reads it only once, when it is imported.
         return tensorflow_datasets.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
-    except Exception as error:  # an AssertionError for the version, ValueErrors of many lines for the rest, ...
+    except (ValueError, AssertionError, ImportError) as error:  # the name; the version; what a data set itself imports
         raise ValueError(f"tfds:{name}: {_first_line(error)}") from error
 
 

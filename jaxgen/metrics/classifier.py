@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax import serialization, struct
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jaxgen.data import Dataset, StreamedDataset
 from jaxgen.layers import Conv
@@ -41,8 +42,8 @@ class ClassifierNetwork(nn.Module):
 
 @struct.dataclass
 class ClassifierState:
-    step: Int[Array, "*population"]
-    key: Key[Array, "*population"]
+    step: Any  # int32 scalar; Any because tree transformations put other leaves here
+    key: Any
     params: dict
     optimiser: optax.OptState
 

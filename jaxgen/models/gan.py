@@ -8,6 +8,7 @@ images = gan.sample(state, jax.random.key(1), 64)
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,8 +48,8 @@ class Player:
 class GANState:
     """Everything that going on needs; `average` holds the generator's averaged variables, or None."""
 
-    step: Int[Array, "*population"]
-    key: Key[Array, "*population"]
+    step: Any  # int32 scalar; Any because tree transformations put other leaves here
+    key: Any
     generator: Player
     discriminator: Player
     average: dict | None

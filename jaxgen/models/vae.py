@@ -9,7 +9,7 @@ images = vae.sample(state, jax.random.key(1), 64)
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +36,8 @@ Label = Int[Array, "b"] | None
 class VAEState:
     """Everything that going on needs; `params` holds `encoder` and `decoder`."""
 
-    step: Int[Array, "*population"]
-    key: Key[Array, "*population"]
+    step: Any  # int32 scalar; Any because tree transformations put other leaves here
+    key: Any
     params: dict
     optimiser: optax.OptState
 

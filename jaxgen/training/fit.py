@@ -25,7 +25,7 @@ from jaxgen.data import Dataset, StreamedDataset, orders
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.logging import Logger
 from jaxgen.training.mesh import data_mesh, place, replicated, sharded
-from jaxgen.types import Trainable, State
+from jaxgen.types import State, Trainable
 
 __all__ = ["Interrupted", "NonFinite", "abstract_state", "fit"]
 

@@ -81,7 +81,10 @@ class Linear(nn.Module):
 def test_players_follow_the_gradients_of_the_paper(loss):
     """One step of SGD on a linear discriminator against the gradient of equation 1, computed by hand."""
     gan = dataclasses.replace(
-        dense(loss=loss), discriminator=Linear(), generator_optimiser=optax.sgd(0.0), discriminator_optimiser=optax.sgd(1.0)
+        dense(loss=loss),
+        discriminator=Linear(),
+        generator_optimiser=optax.sgd(0.0),
+        discriminator_optimiser=optax.sgd(1.0),
     )
     data = batch(4)
     state = gan.init(jax.random.key(0), data)

@@ -95,7 +95,9 @@ def test_annealing_follows_the_schedule():
     state = vae.init(jax.random.key(0), data)
     for beta in (0.0, 0.5, 1.0):
         state, metrics = vae.step(state, data)
-        assert float(metrics["loss"]) == pytest.approx(float(beta * metrics["kl"] - metrics["log_likelihood"]), rel=1e-5)
+        assert float(metrics["loss"]) == pytest.approx(
+            float(beta * metrics["kl"] - metrics["log_likelihood"]), rel=1e-5
+        )
 
 
 def test_beta_may_be_traced_so_a_sweep_is_a_vmap():

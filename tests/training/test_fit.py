@@ -76,9 +76,7 @@ def test_streamed_data_train_to_the_same_state(tmp_path):
 
 def test_two_devices_compute_what_one_does_and_checkpoints_move_between_them(tmp_path):
     adam = optax.adam(1e-4, 0.5)
-    gan = GAN(
-        DCGANGenerator((8, 8, 1), 4), DCGANDiscriminator(4), adam, adam, latent=4, discriminator_steps=2
-    )
+    gan = GAN(DCGANGenerator((8, 8, 1), 4), DCGANDiscriminator(4), adam, adam, latent=4, discriminator_steps=2)
     one = fit(gan, digits, steps=6, mesh=data_mesh(1), **SETTINGS)
     two = fit(gan, digits, steps=6, mesh=data_mesh(2), **SETTINGS)
     jax.tree.map(
