@@ -199,14 +199,40 @@ def _native_kernel(x, y, strides, padding):
 # ---- How the CPU computes them: in canonical form --------------------------------------------------------
 
 
+def _pointwise(kernel_size, strides, padding):
+    """Whether the convolution is a matrix product at every pixel, which XLA's convolutions do not notice."""
+    return kernel_size == strides == (1, 1) and padding == ((0, 0), (0, 0))
+
+
+def _cpu(x, w, strides, padding):
+    if _pointwise(w.shape[:2], strides, padding):
+        return jnp.tensordot(x, w[0, 0], 1)
+    return _canonical(x, w, strides, padding)
+
+
 def _cpu_transpose(y, w, strides, padding):
-    """Spread y out by the strides and convolve it with the reversed kernel."""
-    pads = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip(w.shape[:2], padding, strict=True)]
+    """Convolve y, zeros between its pixels, with the reversed kernel; or, without the zeros, by phases."""
+    if _pointwise(w.shape[:2], strides, padding):
+        return jnp.tensordot(y, w[0, 0], ((3,), (1,)))
+    (kh, kw, i, o), (sh, sw) = w.shape, strides
+    if sh * sw > 1 and kh % sh == kw % sw == 0 and i >= 8:
+        # A pixel of the result meets only the part of the kernel at its own phase (row mod sh, column mod sw):
+        # convolve with all parts at once, as so many channels, and interleave the phases.
+        parts = w.reshape(kh // sh, sh, kw // sw, sw, i, o)[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)
+        parts = parts.reshape(kh // sh, kw // sw, o, sh * sw * i)
+        x = _canonical(y, parts, (1, 1), [(k // s - 1,) * 2 for k, s in ((kh, sh), (kw, sw))])
+        n, p, q = x.shape[:3]
+        x = x.reshape(n, p, q, sh, sw, i).swapaxes(2, 3).reshape(n, p * sh, q * sw, i)
+        crop = [(-lo, -hi, 0) for lo, hi in padding]
+        return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
+    pads = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip((kh, kw), padding, strict=True)]
     return _canonical(y, w[::-1, ::-1].swapaxes(2, 3), (1, 1), pads, lhs_dilation=strides)
 
 
 def _cpu_kernel(x, y, strides, padding):
     """Convolve x with y, the batch in the role of the channels, a few images at a time."""
+    if _pointwise(_kernel_size(x.shape[1:3], y.shape[1:3], strides, padding), strides, padding):
+        return jnp.tensordot(x, y, ((0, 1, 2), (0, 1, 2)))[None, None]
     part = _correlate_few if y.shape[3] < min(8, x.shape[3]) else _correlate
     part = partial(part, strides=strides, padding=padding)
     # Each sum runs over all the pixels of a group; about this many fit the cache (8 times faster at 32×32).
@@ -275,7 +301,7 @@ def _bilinear(name: str, native: Callable, cpu: Callable, folds: tuple[Pair, Pai
     return primitive
 
 
-_conv_p = _bilinear("conv", _native, _native, ((-4, -4), (-1, -1)))
+_conv_p = _bilinear("conv", _native, _cpu, ((-4, -4), (-1, -1)))
 _conv_transpose_p = _bilinear("conv_transpose", _native_transpose, _cpu_transpose, ((-4, -4), (-2, -1)))
 _conv_kernel_p = _bilinear("conv_kernel", _native_kernel, _cpu_kernel, ((-1, -2), (-1, -1)))
 

@@ -1,0 +1,156 @@
+"""Every experiment by its command line, in this process, at tiny size."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import beta_vae, cgan, gan, vae
+from jaxgen.training.experiment import main
+
+SHORT = ["--steps", "12", "--log-every", "4", "--eval-every", "0", "--checkpoint-every", "4", "--batch-size", "32"]
+EXPERIMENTS = {
+    "vae": (vae, ["--importance-samples", "4", "--hidden", "16", "--latent", "2"]),
+    "beta_vae": (beta_vae, ["--importance-samples", "4", "--hidden", "16"]),
+    "gan": (gan, ["--discriminator-steps", "2"]),
+    "cgan": (cgan, []),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_classifier():
+    """The GAN experiments' classifier learns for 60 steps instead of 1500."""
+    from experiments import adversarial
+
+    with pytest.MonkeyPatch.context() as patch:
+        train = adversarial.train_classifier
+        patch.setattr(adversarial, "train_classifier", lambda data, fit: train(data, fit, steps=60))
+        patch.setattr(adversarial, "SAMPLES", 1000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One short run of each experiment."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, (module, flags) in EXPERIMENTS.items():
+        main(module.experiment, [*SHORT, *flags, "--run", str(folder / name)])
+    return folder
+
+
+def fails(capsys, module, args):
+    """The one line on stderr with which the command line refuses."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        main(module.experiment, [str(arg) for arg in args])
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert stop.value.code == 2
+    assert len([line for line in lines if not line.startswith("warning")]) == 1, lines
+    return lines[-1]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_run_folder_is_complete(runs, name):
+    run = runs / name
+    assert json.loads((run / "config.json").read_text())["config"]["steps"] == 12
+    pictures = {"samples.png", "curves.png", "interpolations.png"}
+    pictures |= {"reconstructions.png", "latent_scatter.png"} if "vae" in name else set()
+    pictures |= {"manifold.png"} if name == "vae" else set()
+    pictures |= {"traversals.png"} if name == "beta_vae" else set()
+    assert {path.name for path in run.glob("*.png")} == pictures
+    for picture in pictures:
+        assert np.asarray(Image.open(run / picture)).std() > 1
+        assert picture in (run / "report.html").read_text()
+
+
+def test_commands_on_a_run(runs, capsys):
+    main(cgan.experiment, ["sample", "--run", str(runs / "cgan"), "--labels", "7", "3", "--n", "6"])
+    assert Image.open(runs / "cgan" / "samples.png").size == (3 * 34 + 2, 2 * 34 + 2)
+    main(vae.experiment, ["evaluate", "--run", str(runs / "vae"), "--importance-samples", "8"])
+    assert "test nll 8 samples" in capsys.readouterr().out
+    main(vae.experiment, ["report", "--run", str(runs / "vae")])
+    assert "go on" in capsys.readouterr().out
+
+
+def test_resume_takes_the_settings_of_the_run_and_more_steps(runs, tmp_path, capsys):
+    run = tmp_path / "vae"
+    shutil.copytree(runs / "vae", run)
+    main(vae.experiment, ["--run", str(run), "--resume", "--steps", "20"])
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "loss" in record] == [4, 8, 12, 16, 20]
+    message = fails(capsys, vae, ["--run", run, "--resume", "--hidden", "17", "--seed", "3"])
+    assert "hidden is 16, not 17" in message and "seed is 0, not 3" in message
+
+
+def test_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, tmp_path, capsys):
+    run = tmp_path / "vae"
+    shutil.copytree(runs / "vae", run)
+    newest = max((run / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    shutil.rmtree(newest / "state")
+    main(vae.experiment, ["--run", str(run), "--resume"])
+    captured = capsys.readouterr()
+    assert "warning: checkpoint of step 12 is damaged" in captured.err
+    for path in (run / "checkpoints").iterdir():
+        shutil.rmtree(path / "state")
+    assert "no good checkpoint" in fails(capsys, vae, ["sample", "--run", run])
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "message"),
+    [
+        (vae, ["--source", "nowhere"], "unknown source 'nowhere'"),
+        (vae, ["--source", "folder:/no/such/folder"], "/no/such/folder"),
+        (vae, ["--image-size", "9", "--network", "conv"], "image size 9×9"),
+        (gan, ["--image-size", "10", "--network", "dcgan", "--batch-size", "2000"], "2000"),
+        (vae, ["--batch-size", "2000"], "allowed is 1 to 1497"),
+        (vae, ["--learning-rate", "-1e-3"], "--learning-rate -0.001: a positive number"),
+        (gan, ["--generator-learning-rate", "0"], "--generator-learning-rate 0.0"),
+        (vae, ["nonsense"], "unknown preset 'nonsense': choose from digits, mnist, nll"),
+        (vae, ["--nonsense", "3"], "--nonsense"),
+        (vae, ["--steps", "many"], "--steps"),
+        (vae, ["--steps", "0"], "at least 1"),
+        (vae, ["--likelihood", "poisson"], "--likelihood"),
+        (gan, ["--discriminator-steps", "0"], "discriminator_steps=0"),
+        (vae, ["--mesh", "64", "--batch-size", "64"], "this machine has 2"),
+        (vae, ["sample"], "--run"),
+        (vae, ["sample", "--run", "/no/such/run"], "/no/such/run"),
+        (vae, ["evaluate"], "--run DIR is needed"),
+    ],
+)
+def test_mistakes_are_one_line(capsys, tmp_path, module, args, message):
+    if args[0] not in ("sample", "evaluate"):
+        args = [*args, "--run", tmp_path / "run"]
+    assert message in fails(capsys, module, args)
+    assert not (tmp_path / "run").exists()
+
+
+def test_mistakes_about_a_run_are_one_line(runs, capsys, tmp_path):
+    assert "exists: choose --resume, --overwrite" in fails(capsys, vae, ["--run", runs / "vae"])
+    other = tmp_path / "notes"
+    other.mkdir()
+    (other / "letter.txt").write_text("keep me")
+    assert "not the folder of a run" in fails(capsys, vae, ["--run", other, "--overwrite"])
+    assert (other / "letter.txt").exists()
+    assert "choose one" in fails(capsys, vae, ["--run", runs / "vae", "--overwrite", "--resume"])
+    assert "run of the experiment gan, not of cgan" in fails(capsys, cgan, ["sample", "--run", runs / "gan"])
+    sample = ["sample", "--run", runs / "cgan"]
+    assert "labels are 0 to 9" in fails(capsys, cgan, [*sample, "--labels", "10", "--n", "4"])
+    assert "each of the 10 classes" in fails(capsys, cgan, [*sample, "--labels", *range(11), "--n", "11"])
+    assert "multiple of the 2 labels" in fails(capsys, cgan, [*sample, "--labels", "1", "2", "--n", "5"])
+    assert "unconditional" in fails(capsys, gan, ["sample", "--run", runs / "gan", "--labels", "1"])
+    assert "no checkpoint of step 5" in fails(capsys, gan, ["sample", "--run", runs / "gan", "--checkpoint", "5"])
+
+
+def test_unlabelled_and_broken_folders(capsys, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    assert "images" in fails(capsys, vae, ["--source", f"folder:{images}", "--run", tmp_path / "run"])
+    for i in range(20):
+        Image.fromarray(np.full((8, 8), 10 * i, np.uint8)).save(images / f"{i}.png")
+    flags = ["--source", f"folder:{images}", "--image-size", "8", "--batch-size", "4", "--steps", "2"]
+    assert "no labels" in fails(capsys, cgan, [*flags, "--run", tmp_path / "run"])
+    (images / "torn.png").write_bytes(b"not a picture")
+    main(vae.experiment, [*flags, "--hidden", "8", "--importance-samples", "0", "--run", str(tmp_path / "run")])
+    assert (tmp_path / "run" / "samples.png").exists()
