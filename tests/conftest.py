@@ -5,6 +5,7 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_debug_key_reuse", True)
+jax.devices()  # starts the backend, so that no test changes its devices
 
 
 @pytest.fixture(autouse=True, scope="session")

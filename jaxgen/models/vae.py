@@ -68,7 +68,7 @@ class VAE:
     encoder: nn.Module
     decoder: nn.Module
     optimiser: optax.GradientTransformation
-    likelihood: Likelihood = Bernoulli()
+    likelihood: Likelihood = Bernoulli()  # noqa: RUF009 (frozen)
     beta: float | Array | Callable[[Array], Array] = 1.0
     binarise: bool = False
     classes: int = 0

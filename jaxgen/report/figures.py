@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 __all__ = ["plot_curves", "plot_scatter"]
 
 
-def plot_curves(path: Path, records: Sequence[Mapping[str, float]]) -> None:
+def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> None:
     """One small panel for each metric of `metrics.jsonl` against the step; panels of speed are left out."""
     names = sorted({name for record in records for name in record} - {"step", "steps_per_second"})
     columns = min(3, max(1, len(names)))

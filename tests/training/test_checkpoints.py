@@ -108,9 +108,7 @@ def test_restored_state_can_be_donated(folder, states):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")  # keys and masks
         doubled = double(restored)
-    np.testing.assert_array_equal(
-        doubled["Dense_0"]["kernel"], 2 * states[20].parameters["Dense_0"]["kernel"]
-    )
+    np.testing.assert_array_equal(doubled["Dense_0"]["kernel"], 2 * states[20].parameters["Dense_0"]["kernel"])
 
 
 def test_reading_an_absent_folder_says_so_and_makes_nothing(tmp_path):
@@ -268,9 +266,7 @@ def test_another_model_is_refused_by_name_and_not_taken_for_damage(folder):
     assert "step 20" in message and "is of another model" in message and "\n" not in message
     assert "parameters/Dense_0/kernel is float32[30, 40], not float32[30, 41]" in message
     with pytest.raises(ValueError, match=r"extra is absent, not float32\[2\]"):
-        Checkpoints(folder).restore(
-            TARGET.replace(parameters=TARGET.parameters, mask={"extra": jnp.zeros(2)})
-        )
+        Checkpoints(folder).restore(TARGET.replace(parameters=TARGET.parameters, mask={"extra": jnp.zeros(2)}))
     with pytest.raises(ValueError, match=r"ema is bfloat16\[5, 3\], not float32\[5, 3\]"):
         Checkpoints(folder).restore(TARGET.replace(ema=jax.ShapeDtypeStruct((5, 3), jnp.float32)))
     with pytest.raises(ValueError, match=r"key is key<fry>\[\], not key<rbg>\[\]"):

@@ -113,7 +113,7 @@ def test_nan_stops_at_its_step_and_the_checkpoint_before_it_stays(tmp_path):
         return jnp.where(step == 33, jnp.nan, 1.0)
 
     broken = dataclasses.replace(vae, beta=poisoned)
-    with pytest.raises(NonFinite, match="step 34: (loss|gradient_norm) is nan"):
+    with pytest.raises(NonFinite, match=r"step 34: (loss|gradient_norm) is nan"):
         fit(broken, digits, steps=60, run=tmp_path, **SETTINGS)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["20"]
     assert read_metrics(tmp_path)[-1]["step"] == 30
@@ -149,7 +149,7 @@ def test_evaluation_pictures_and_the_best_checkpoint(tmp_path):
 def test_batches_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="multiple of the 2 devices"):
         fit(vae, digits, steps=1, batch_size=31)
-    with pytest.raises(ValueError, match="2000.*1497"):
+    with pytest.raises(ValueError, match=r"2000.*1497"):
         fit(vae, digits, steps=1, batch_size=2000)
     with pytest.raises(ValueError, match="this machine has 2"):
         data_mesh(3)

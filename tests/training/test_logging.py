@@ -152,8 +152,6 @@ def test_without_tensorboardx_there_is_one_warning_and_the_file(tmp_path, monkey
         with Logger(tmp_path) as logger:
             logger.write(1, {"loss": 1.0})
             logger.image("samples", 1, np.zeros((4, 4, 3), np.uint8))
-    assert [str(w.message) for w in caught] == [
-        "tensorboardX is not installed: metrics go to metrics.jsonl alone"
-    ]
+    assert [str(w.message) for w in caught] == ["tensorboardX is not installed: metrics go to metrics.jsonl alone"]
     assert steps(tmp_path) == [1]
     assert not (tmp_path / "tensorboard").exists()
