@@ -152,7 +152,8 @@ def test_the_same_state_and_batch_give_the_same_bits_and_seeds_train_in_one_vmap
     gan, data = dense(), batch(8)
     keys = jax.random.split(jax.random.key(0), 3)
     states = jax.vmap(lambda key: gan.init(key, data))(keys)
-    together, _ = jax.jit(jax.vmap(gan.step, in_axes=(0, None)))(again(states), data)
+    with jax.debug_key_reuse(False):  # which sees reuse in every vmap of a scan over keys
+        together, _ = jax.jit(jax.vmap(gan.step, in_axes=(0, None)))(again(states), data)
     step = jax.jit(gan.step)
     for i in range(3):
         state = jax.tree.map(lambda x, i=i: x[i], states)

@@ -418,9 +418,8 @@ with Checkpoints(sys.argv[1]) as checkpoints:
 
 
 def test_a_state_moves_from_one_device_to_two_and_back(tmp_path):
-    key = jax.random.key(5)
-    state = {"w": jax.random.normal(key, (8, 3)), "b": jnp.arange(3.0), "key": key}
-    state["keys"] = jax.random.split(key, 4)
+    state = {"w": jax.random.normal(jax.random.key(4), (8, 3)), "b": jnp.arange(3.0), "key": jax.random.key(5)}
+    state["keys"] = jax.random.split(jax.random.key(6), 4)
     with Checkpoints(tmp_path / "c") as checkpoints:
         checkpoints.save(1, state)
     subprocess.run([sys.executable, "-c", DEVICES, tmp_path / "c"], check=True)
