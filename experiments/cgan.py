@@ -1,6 +1,6 @@
 """Conditional GAN (Mirza & Osindero 2014, arXiv:1411.1784): the label goes to both players.
 
-python -m experiments.cgan                     real digits, 16×16, one row a class, about a minute on a laptop
+python -m experiments.cgan                     real digits, 8×8, one row a class, about a minute on a laptop
 python -m experiments.cgan mnist               the lab's network and settings, 150 epochs; a classifier that is right
                                                on 99% of real digits reads ≥ 95% of the samples as the class asked
 """
@@ -11,7 +11,7 @@ from experiments.adversarial import GANConfig, build, class_evaluator, draw_late
 from jaxgen.training.experiment import Experiment, main
 
 presets = {
-    "digits": GANConfig(image_size=16, steps=6000, eval_every=2000, conditional=True),
+    "digits": GANConfig(steps=8000, eval_every=2000, conditional=True),
     "mnist": GANConfig(
         source="tfds:mnist", steps=150 * 469, batch_size=128, eval_every=10 * 469, conditional=True, b1=0.9
     ),

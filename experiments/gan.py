@@ -1,6 +1,6 @@
 """Generative adversarial network (Goodfellow et al. 2014, arXiv:1406.2661), Algorithm 1.
 
-python -m experiments.gan                      real digits, 16×16, about a minute on a laptop
+python -m experiments.gan                      real digits, 8×8, about a minute on a laptop
 python -m experiments.gan --loss minimax       the saturating game of the paper's equation 1
 python -m experiments.gan mnist                dense players, Adam 2e-4 (0.5, 0.999)
 """
@@ -11,7 +11,7 @@ from experiments.adversarial import GANConfig, build, class_evaluator, draw_late
 from jaxgen.training.experiment import Experiment, main
 
 presets = {
-    "digits": GANConfig(image_size=16, steps=6000, eval_every=2000),
+    "digits": GANConfig(steps=8000, eval_every=2000),
     "mnist": GANConfig(source="tfds:mnist", steps=100 * 469, batch_size=128, eval_every=10 * 469),
 }
 
