@@ -1,8 +1,8 @@
 """Conditional GAN (Mirza & Osindero 2014, arXiv:1411.1784): the label goes to both players.
 
 python -m experiments.cgan                     real digits, 8×8, one row a class, about a minute on a laptop
-python -m experiments.cgan mnist               the lab's network and settings, 150 epochs; a classifier that is right
-                                               on 99% of real digits reads ≥ 95% of the samples as the class asked
+python -m experiments.cgan mnist               the lab's network and settings, 150 epochs (goal: a classifier reads
+                                               ≥ 95% of the samples as the class asked for)
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Variational autoencoder (Kingma & Welling 2014, arXiv:1312.6114).
 
 python -m experiments.vae                      real digits, 16×16, about a minute on a laptop
-python -m experiments.vae mnist                784-500-z20-500-784, 30 epochs: test ELBO ≥ -105 nats
-python -m experiments.vae nll                  dynamic binarisation, 500 epochs: test -log p(x) ≤ 89.8 nats
+python -m experiments.vae mnist                784-500-z20-500-784, 30 epochs (goal: test ELBO ≥ -105 nats)
+python -m experiments.vae nll                  dynamic binarisation, 500 epochs (goal: NLL ≤ 89.8)
 """
 
 from dataclasses import dataclass
