@@ -18,10 +18,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from PIL import Image
 from tqdm import tqdm
 
 from jaxgen.data import Dataset, StreamedDataset, orders
+from jaxgen.report import save_image
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.logging import Logger
 from jaxgen.training.mesh import data_mesh, place, replicated, sharded
@@ -140,7 +140,8 @@ def fit(
                     if figures:
                         logger.write(step, figures)
                     if picture is not None:
-                        _save_picture(logger, run / "samples", step, picture)
+                        save_image(run / "samples" / f"{step:08d}.png", picture)
+                        logger.image("samples", step, picture)
             if bar.disable and shown and due(step, eval_every or checkpoint_every):
                 print(
                     f"step {step}/{steps}",
@@ -239,12 +240,6 @@ def _all_finite(state: State):
 
 def _brief(values: Mapping[str, float]) -> dict[str, str]:
     return {name: f"{value:.3g}" for name, value in values.items() if "loss" in name or name == "elbo"}
-
-
-def _save_picture(logger: Logger, folder: Path, step: int, picture: np.ndarray) -> None:
-    folder.mkdir(exist_ok=True)
-    Image.fromarray(picture.squeeze()).save(folder / f"{step:08d}.png")
-    logger.image("samples", step, picture)
 
 
 @contextmanager
