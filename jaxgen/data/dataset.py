@@ -8,8 +8,8 @@ In memory they live on the device:
     batch   = dataset.gather(arrays, indices[0])                            # inside the compiled loop
 """
 
-import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,8 +38,6 @@ Spec = dict[str, jax.ShapeDtypeStruct]
 """Shapes and dtypes by name."""
 
 CHUNK = 4096  # the most examples that a thread reads into memory in one go
-
-logger = logging.getLogger(__name__)
 
 
 class _Examples:
@@ -194,7 +192,7 @@ class StreamedDataset(_Examples):
         except Unreadable as error:
             if not self.skip_unreadable:
                 raise
-            logger.warning("skipped: %s", error)
+            warnings.warn(f"skipped: {error}", stacklevel=2)
             return None
 
 

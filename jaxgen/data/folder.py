@@ -1,5 +1,6 @@
 """`folder:PATH`: a folder of images (png, jpg, jpeg, webp), class subfolders giving the labels."""
 
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from jaxgen.data.dataset import Dataset, Example, Spec, StreamedDataset, Unreadable, logger
+from jaxgen.data.dataset import Dataset, Example, Spec, StreamedDataset, Unreadable
 from jaxgen.data.images import channels_of, size_of, to_array
 from jaxgen.data.options import Options
 from jaxgen.data.ordering import order
@@ -120,7 +121,7 @@ def _inspect(files: list[_File], options: Options, name: str) -> tuple[list[_Fil
     if not headed or (broken and options.corrupt == "fail"):
         raise ValueError(f"{name}: unreadable: {_some(broken)}")
     if broken:
-        logger.warning("%s: skipped as unreadable: %s", name, _some(broken))
+        warnings.warn(f"{name}: skipped as unreadable: {_some(broken)}", stacklevel=2)
 
     first, (height, width, _) = headed[0]
     for file, (h, w, _) in headed:

@@ -8,13 +8,10 @@
 A script gives a typed config with presets, `build`, and what it evaluates and draws; see `experiments/vae.py`.
 """
 
-import contextlib
 import dataclasses
-import io
 import json
 import math
 import os
-import re
 import shutil
 import sys
 import warnings
@@ -22,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NoReturn
+from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -31,10 +28,19 @@ import tyro
 
 from jaxgen.data import Dataset, StreamedDataset, load
 from jaxgen.report import image_grid, plot_curves, save_image, write_page
+from jaxgen.training.command_line import (
+    find_run,
+    flag_of,
+    one_line,
+    parse,
+    stop,
+    use_compilation_cache,
+    use_cpu_devices,
+)
 from jaxgen.training.fit import Interrupted, NonFinite, fit
 from jaxgen.training.logging import read_metrics
 from jaxgen.training.mesh import data_mesh
-from jaxgen.training.runs import check_same, read_run, restore_run, settings_of, write_run
+from jaxgen.training.runs import check_data, check_same, read_run, restore_run, settings_of, write_run
 from jaxgen.types import GenerativeModel, State
 
 __all__ = ["Config", "Experiment", "main"]
@@ -45,9 +51,15 @@ class Config:
     """Settings of a run; an experiment adds its own."""
 
     source: str = "digits"
-    """digits, tfds:NAME or folder:PATH."""
+    """`digits`, `tfds:NAME` or `folder:PATH`."""
     image_size: int | None = None
     """Resize to this many pixels a side."""
+    channels: Literal[1, 3] | None = None
+    """Make images grey (1) or RGB (3)."""
+    flip: bool = False
+    """In training, mirror each image left to right with probability 1/2."""
+    corrupt: Literal["skip", "fail"] = "skip"
+    """Unreadable files are skipped with a warning, or stop the run."""
     steps: int = 2000
     """Training steps."""
     batch_size: int = 64
@@ -57,8 +69,7 @@ class Config:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the networks' arithmetic; parameters and losses are float32."""
     mesh: int | None = None
-    """Devices to share each batch. Default: all accelerators; on a CPU one device per core for convolutional
-    networks, one device for dense ones."""
+    """Devices to share each batch. Default: all accelerators, or all cores for convolutions and one device else."""
     log_every: int = 100
     """Steps between lines of metrics.jsonl."""
     checkpoint_every: int = 1000
@@ -72,12 +83,12 @@ class Config:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if field.name.endswith("_every") and value < 0:
-                raise ValueError(f"--{_flag(field.name)} {value}: 0 or more is allowed")
+                raise ValueError(f"{flag_of(field.name)} {value}: 0 or more is allowed")
             counts = ("steps", "batch_size", "image_size", "mesh", "latent", "width")
             if field.name in counts and value is not None and value < 1:
-                raise ValueError(f"--{_flag(field.name)} {value}: at least 1 is needed")
+                raise ValueError(f"{flag_of(field.name)} {value}: at least 1 is needed")
             if field.name.endswith("learning_rate") and not 0 < value < math.inf:
-                raise ValueError(f"--{_flag(field.name)} {value}: a positive number is needed")
+                raise ValueError(f"{flag_of(field.name)} {value}: a positive number is needed")
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"--seed {self.seed}: 0 to 2**32 - 1 is allowed")
 
@@ -102,8 +113,15 @@ class Experiment:
     best: str | None = None
     mode: Literal["min", "max"] = "min"
 
+    @property
+    def script(self) -> str:
+        """What follows `python -m`."""
+        return f"experiments.{self.name}"
 
-Omit = tyro.conf.OmitArgPrefixes
+    @property
+    def help(self) -> str:
+        presets = ", ".join(self.presets)
+        return f"{self.doc}\n\nPresets: {presets}. Commands on a run: sample, evaluate, report (each with --help)."
 
 
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
@@ -113,19 +131,21 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     commands = {"train": train, "sample": sample, "evaluate": evaluate, "report": report}
-    warnings.showwarning = lambda message, *_: print(f"warning: {_one_line(message)}", file=sys.stderr)
-    _compilation_cache()
+    warnings.showwarning = lambda message, *_: print(f"warning: {one_line(message)}", file=sys.stderr)
+    use_compilation_cache()
     try:
         command = commands[args.pop(0)] if args and args[0] in commands else train
         command(experiment, args[:])
     except ValueError as error:
-        _stop(2, f"error: {_one_line(error)}")
+        stop(2, f"error: {one_line(error)}")
     except NonFinite as error:
-        _stop(1, f"stopped at {error}; the checkpoints before it are kept")
-    except Interrupted as stop:
-        _stop(128 + stop.signum, f"{stop}, which is saved; go on with:\n  {_command(experiment, args)} --resume")
+        stop(1, f"stopped at {error}; the checkpoints before it are kept")
+    except Interrupted as signalled:
+        stop(
+            128 + signalled.signum, f"{signalled}, which is saved; go on with:\n  {_command(experiment, args)} --resume"
+        )
     except KeyboardInterrupt:
-        _stop(130, "stopped at once; what is checkpointed can be resumed")
+        stop(130, "stopped at once; what is checkpointed can be resumed")
 
 
 def train(experiment: Experiment, args: list[str]) -> None:
@@ -149,14 +169,14 @@ def train(experiment: Experiment, args: list[str]) -> None:
         overwrite: bool = False
         """Delete what the run folder holds and start afresh."""
 
-    options = _parse(Train, args, experiment)
+    options = parse(Train, args, experiment.script, experiment.help)
     run, config = options.run, options.config
     if options.resume and options.overwrite:
         raise ValueError("--resume and --overwrite: choose one")
     if options.resume and (run / "config.json").exists():
         stored, _ = read_run(experiment, run)
         if not given:  # flags stand on the settings of the run
-            config = _parse(Train, args, experiment, default=Train(config=stored)).config
+            config = parse(Train, args, experiment.script, experiment.help, default=Train(config=stored)).config
         check_same(config, stored, run)
     elif run.exists() and any(run.iterdir()):
         if not options.overwrite:
@@ -220,7 +240,7 @@ def sample(experiment: Experiment, args: list[str]) -> None:
         checkpoint: int | None = None
         """The step to use; default: the newest."""
 
-    options = _parse(Sample, args, experiment)
+    options = parse(Sample, args, f"{experiment.script} sample", sample.__doc__)
     config, data = read_run(experiment, options.run)
     model, state, step = restore_run(experiment, options.run, config, data, options.checkpoint)
     if options.n < 1:
@@ -230,7 +250,7 @@ def sample(experiment: Experiment, args: list[str]) -> None:
     if options.labels and not classes:
         raise ValueError("--labels: this run's model is unconditional")
     if len(labels) > classes or len(set(labels)) < len(labels):
-        raise ValueError(f"--labels {_words(labels)}: each of the {classes} classes can be named once")
+        raise ValueError(f"--labels {' '.join(map(str, labels))}: each of the {classes} classes can be named once")
     for label in labels:
         if not 0 <= label < classes:
             raise ValueError(f"--labels {label}: this run's labels are 0 to {classes - 1}")
@@ -249,20 +269,23 @@ def sample(experiment: Experiment, args: list[str]) -> None:
 
 def evaluate(experiment: Experiment, args: list[str]) -> None:
     """The figures of a run on the test set; flags of the config replace the run's (another source, more samples)."""
-    folder = _run_of(args)
-    stored, _ = read_run(experiment, folder)
+    folder = find_run(args)
+    stored = read_run(experiment, folder)[0] if folder else next(iter(experiment.presets.values()))
 
     @dataclass(frozen=True)
     class Evaluate:
-        config: Annotated[type(stored), tyro.conf.arg(name="")] = stored
-        run: Path = folder
+        run: Path
         """The folder of the run."""
+        config: Annotated[type(stored), tyro.conf.arg(name="")] = stored
         checkpoint: int | None = None
         """The step to use; default: the newest."""
 
-    options = _parse(Evaluate, args, experiment)
+    options = parse(Evaluate, args, f"{experiment.script} evaluate", evaluate.__doc__)
+    folder = options.run
+    _, trained_on = read_run(experiment, folder)
     _use_devices(dataclasses.replace(options.config, mesh=1))
     training, test = _load(options.config)
+    check_data(options.config, training, trained_on)
     model, state, step = restore_run(experiment, folder, options.config, training, options.checkpoint)
     figures = experiment.evaluator(options.config, model, training, test)(state)
     (folder / "evaluation.json").write_text(json.dumps({"step": step, **figures}, indent=2) + "\n")
@@ -278,7 +301,7 @@ def report(experiment: Experiment, args: list[str]) -> None:
         run: Path
         """The folder of the run."""
 
-    run = _parse(Report, args, experiment).run
+    run = parse(Report, args, f"{experiment.script} report", report.__doc__).run
     config, _ = read_run(experiment, run)
     training, test = _load(config)
     model, state, _ = restore_run(experiment, run, config, training, None)
@@ -302,8 +325,8 @@ def _finish(experiment, run: Path, config, model, state, test, figures: dict[str
     _print_figures(figures)
     pictures = sorted(path.name for path in run.glob("*.png"))
     print(f"pictures  {run}/ {' '.join(pictures)} report.html")
-    print(f"go on     python -m experiments.{experiment.name} --run {run} --resume --steps {2 * config.steps}")
-    print(f"sample    python -m experiments.{experiment.name} sample --run {run} --n 64 --out grid.png")
+    print(f"go on     python -m {experiment.script} --run {run} --resume --steps {2 * config.steps}")
+    print(f"sample    python -m {experiment.script} sample --run {run} --n 64 --out grid.png")
 
 
 def _print_figures(figures: Mapping[str, float]) -> None:
@@ -320,86 +343,19 @@ def _drawer(model, data) -> Callable[[State], np.ndarray]:
     return lambda state: image_grid(draw(state, jax.random.key(0), **labels), columns)
 
 
-# Process settings.
-
-
 def _load(config: Config) -> tuple[Dataset | StreamedDataset, Dataset | StreamedDataset]:
-    options = {"image_size": config.image_size, "flip": getattr(config, "flip", False)}
+    options = {name: getattr(config, name) for name in ("image_size", "channels", "flip", "corrupt")}
     return load(config.source, "train", **options), load(config.source, "test", **options)
 
 
 def _use_devices(config: Config) -> None:
-    """Splits the CPU into as many devices as the mesh wants, which must happen before JAX starts."""
     cores = os.cpu_count() or 1
     count = config.mesh
     if count is None and config.convolutional:
         count = max(n for n in range(1, cores + 1) if config.batch_size % n == 0)
-    # without effect once a backend runs (a second run in one process)
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", count or 1)
-
-
-def _compilation_cache() -> None:
-    """Keeps compiled programs; JAX_COMPILATION_CACHE_DIR moves them, JAX_ENABLE_COMPILATION_CACHE=false disables."""
-    if not jax.config.jax_compilation_cache_dir:
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "jaxgen" / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-
-
-# The command line.
-
-
-def _parse(kind, args: list[str], experiment: Experiment, default: Any = None):
-    """`kind` from flags, by tyro; its framed error messages become one line."""
-    captured = io.StringIO()
-    options = {} if default is None else {"default": default}
-    try:
-        with contextlib.redirect_stderr(captured):
-            parsed, unknown = tyro.cli(
-                kind,
-                args=args,
-                prog=f"python -m experiments.{experiment.name}",
-                description=experiment.doc,
-                return_unknown_args=True,
-                config=(Omit, tyro.conf.FlagCreatePairsOff),
-                **options,
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            raise
-        raise ValueError(_one_line(re.sub(r"[─-╿]", " ", captured.getvalue()))) from None
-    if unknown:
-        raise ValueError(f"unknown argument {unknown[0]}; --help lists what is allowed")
-    return parsed
-
-
-def _run_of(args: list[str]) -> Path:
-    for i, arg in enumerate(args):
-        if arg == "--run" and i + 1 < len(args):
-            return Path(args[i + 1])
-        if arg.startswith("--run="):
-            return Path(arg.removeprefix("--run="))
-    raise ValueError("--run DIR is needed")
+    use_cpu_devices(count or 1)
 
 
 def _command(experiment: Experiment, args: list[str]) -> str:
     shown = [a for a in args if a not in ("--resume", "--overwrite")]
-    return " ".join(["python -m", f"experiments.{experiment.name}", *shown])
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def _words(items) -> str:
-    return " ".join(map(str, items))
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
-
-
-def _stop(code: int, message: str) -> NoReturn:
-    print(message, file=sys.stderr)
-    raise SystemExit(code)
+    return " ".join(["python -m", experiment.script, *shown])

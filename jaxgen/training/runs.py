@@ -14,7 +14,7 @@ from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.fit import abstract_state
 from jaxgen.training.mesh import data_mesh
 
-__all__ = ["check_same", "read_run", "restore_run", "settings_of", "write_run"]
+__all__ = ["check_data", "check_same", "read_run", "restore_run", "settings_of", "write_run"]
 
 # What may differ when a run goes on: how long it takes and what it reports, not what it computes.
 FREE_ON_RESUME = ("steps", "mesh", "log_every", "checkpoint_every", "eval_every")
@@ -52,9 +52,20 @@ def read_run(experiment, run: Path) -> tuple[Any, Dataset]:
         raise ValueError(f"{run} is a run of the experiment {name}, not of {experiment.name}")
     kind = type(next(iter(experiment.presets.values())))
     fields = {field.name for field in dataclasses.fields(kind)}
-    if fields != set(settings):
-        raise ValueError(f"{path}: other fields than this version has: {' '.join(sorted(fields ^ set(settings)))}")
-    return kind(**settings), Dataset(arrays, labels)
+    if unknown := set(settings) - fields:
+        raise ValueError(f"{path}: fields that this version does not have: {' '.join(sorted(unknown))}")
+    return kind(**settings), Dataset(arrays, labels)  # a field that the run's version did not have is at its default
+
+
+def check_data(config, data, trained_on: Dataset) -> None:
+    """Raises ValueError where `data` has other shapes or another number of classes than the run was trained on."""
+    if data.example != trained_on.example:
+        found, wanted = (
+            {name: (*x.shape, str(x.dtype)) for name, x in part.example.items()} for part in (data, trained_on)
+        )
+        raise ValueError(f"{config.source} has {found}, but the run was trained on {wanted}")
+    if data.classes != trained_on.classes:
+        raise ValueError(f"{config.source} has {data.classes} classes, but the run's data had {trained_on.classes}")
 
 
 def restore_run(experiment, run: Path, config, data, step: int | None):

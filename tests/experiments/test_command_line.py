@@ -104,6 +104,7 @@ def test_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, tmp_path, c
         (vae, ["--source", "folder:/no/such/folder"], "/no/such/folder"),
         (vae, ["--image-size", "9", "--network", "conv"], "image size 9×9"),
         (gan, ["--image-size", "10", "--network", "dcgan", "--batch-size", "2000"], "2000"),
+        (vae, ["--channels", "2"], "--channels"),
         (vae, ["--batch-size", "2000"], "allowed is 1 to 1497"),
         (vae, ["--learning-rate", "-1e-3"], "--learning-rate -0.001: a positive number"),
         (gan, ["--generator-learning-rate", "0"], "--generator-learning-rate 0.0"),
@@ -116,7 +117,7 @@ def test_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, tmp_path, c
         (vae, ["--mesh", "64", "--batch-size", "64"], "a mesh of 64 devices"),
         (vae, ["sample"], "--run"),
         (vae, ["sample", "--run", "/no/such/run"], "/no/such/run"),
-        (vae, ["evaluate"], "--run DIR is needed"),
+        (vae, ["evaluate"], "--run"),
     ],
 )
 def test_mistakes_are_one_line(capsys, tmp_path, module, args, message):
@@ -152,5 +153,33 @@ def test_unlabelled_and_broken_folders(capsys, tmp_path):
     flags = ["--source", f"folder:{images}", "--image-size", "8", "--batch-size", "4", "--steps", "2"]
     assert "no labels" in fails(capsys, cgan, [*flags, "--run", tmp_path / "run"])
     (images / "torn.png").write_bytes(b"not a picture")
-    main(vae.experiment, [*flags, "--hidden", "8", "--importance-samples", "0", "--run", str(tmp_path / "run")])
+    message = fails(capsys, vae, [*flags, "--corrupt", "fail", "--run", tmp_path / "run"])
+    assert "torn.png" in message
+    small = ["--hidden", "8", "--latent", "2", "--importance-samples", "0"]
+    main(vae.experiment, [*flags, *small, "--run", str(tmp_path / "run")])
+    assert "torn.png" in capsys.readouterr().err
     assert (tmp_path / "run" / "samples.png").exists()
+    message = fails(capsys, vae, ["evaluate", "--run", tmp_path / "run", "--channels", "3"])
+    assert "has {'image': (8, 8, 3, 'uint8')}, but the run was trained on {'image': (8, 8, 1, 'uint8')}" in message
+
+
+def test_run_of_a_version_with_fewer_settings_is_read(runs, capsys, tmp_path):
+    run = tmp_path / "vae"
+    shutil.copytree(runs / "vae", run)
+    described = json.loads((run / "config.json").read_text())
+    del described["config"]["corrupt"]
+    (run / "config.json").write_text(json.dumps(described))
+    main(vae.experiment, ["sample", "--run", str(run), "--n", "4"])
+    described["config"]["colour"] = 3
+    (run / "config.json").write_text(json.dumps(described))
+    assert "does not have: colour" in fails(capsys, vae, ["sample", "--run", run])
+
+
+def test_data_of_more_classes_than_the_run_knows_are_refused(runs, capsys, tmp_path):
+    for label in range(11):
+        (tmp_path / "images" / str(label)).mkdir(parents=True)
+        for i in range(20):
+            image = np.full((8, 8), 20 * label + i, np.uint8)
+            Image.fromarray(image).save(tmp_path / "images" / str(label) / f"{i}.png")
+    message = fails(capsys, cgan, ["evaluate", "--run", runs / "cgan", "--source", f"folder:{tmp_path / 'images'}"])
+    assert "has 11 classes, but the run's data had 10" in message
