@@ -1,18 +1,22 @@
 """Figures by matplotlib, each written to a PNG: curves of a run's metrics, scatter plots of a latent space."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 __all__ = ["plot_curves", "plot_scatter"]
 
 
 def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> None:
-    """One small panel for each metric of `metrics.jsonl` against the step; panels of speed are left out."""
-    names = sorted({name for record in records for name in record} - {"step", "steps_per_second"})
+    """One small panel for each metric of `metrics.jsonl` that was read more than once, against the step; speed is
+    left out."""
+    readings = Counter(name for record in records for name in record)
+    names = sorted(name for name, n in readings.items() if n > 1 and name not in ("step", "steps_per_second"))
     columns = min(3, max(1, len(names)))
     rows = max(1, -(-len(names) // columns))
     figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")
@@ -21,6 +25,8 @@ def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> Non
         points = [(record["step"], record[name]) for record in records if name in record]
         axes.plot(*np.array(points).T, marker="o" if len(points) < 20 else None, markersize=3)
         axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))  # 100k, not 100000
     figure.savefig(path, dpi=80)
 
 
