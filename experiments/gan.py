@@ -11,7 +11,7 @@ from experiments.adversarial import GANConfig, build, class_evaluator, draw_late
 from jaxgen.training.experiment import Experiment, main
 
 presets = {
-    "digits": GANConfig(steps=8000, eval_every=2000),
+    "digits": GANConfig(steps=24000, checkpoint_every=4000, eval_every=8000),
     "mnist": GANConfig(source="tfds:mnist", steps=100 * 469, batch_size=128, eval_every=10 * 469),
 }
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
 from jaxgen.pixels import normalise
+from jaxgen.sharding import along_data
 from jaxgen.types import Batch, Metrics
 
 __all__ = ["GAN", "GANState", "Player"]
@@ -201,7 +202,7 @@ class GAN:
         return split(normalise(batch["image"])), split(batch["label"]) if self.classes else None
 
     def _generate(self, variables: dict, key, n: int, label: Label) -> tuple[Array, dict]:
-        latent = jax.random.normal(key, (n, self.latent))
+        latent = along_data(jax.random.normal(key, (n, self.latent)))
         return self._apply(self.generator, variables, latent, label)
 
     def _judge(self, variables: dict, image: Array, label: Label) -> tuple[Array, dict]:

@@ -6,6 +6,7 @@ layer over hundreds of background pixels at -1 would drown the drawing (on MNIST
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,12 @@ from jaxgen.pixels import to_unit
 __all__ = ["MLPDecoder", "MLPDiscriminator", "MLPEncoder", "MLPGenerator"]
 
 Label = Int[Array, "b"] | None
+
+# The players start at U(±1/√fan-in), a third of the variance of Flax's default: from there the generator's sigmoids do
+# not saturate before the game has begun. A one-hot label is a single active input, so its fan-in is 1; were it counted
+# as `classes`, the label would start fainter than the latent and the generator might never heed it.
+weights = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+label_weights = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=(), batch_axis=0)
 
 
 class MLPEncoder(nn.Module):
@@ -72,14 +79,15 @@ class MLPGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False):
-        x = nn.Dense(self.embedding, dtype=self.dtype)(latent)
+        dense = partial(nn.Dense, kernel_init=weights, dtype=self.dtype)
+        x = dense(self.embedding)(latent)
         if self.classes:
             code = jax.nn.one_hot(label, self.classes)
-            x = jnp.concatenate([x, nn.Dense(self.embedding, dtype=self.dtype)(code)], axis=-1)
+            x = jnp.concatenate([x, dense(self.embedding, kernel_init=label_weights)(code)], axis=-1)
         x = nn.relu(x)
         for features in self.hidden:
-            x = nn.relu(nn.Dense(features, dtype=self.dtype)(x))
-        x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x).astype(jnp.float32)
+            x = nn.relu(dense(features)(x))
+        x = dense(math.prod(self.shape))(x).astype(jnp.float32)
         return (2 * nn.sigmoid(x) - 1).reshape(-1, *self.shape)
 
 
@@ -98,11 +106,12 @@ class MLPDiscriminator(nn.Module):
     @nn.compact
     def __call__(self, image: Float[Array, "b ..."], label: Label = None, *, train: bool = False):
         x = to_unit(image).reshape(image.shape[0], -1)
+        dense = partial(nn.Dense, kernel_init=weights, dtype=self.dtype)
         for features in self.hidden:
-            x = nn.leaky_relu(nn.Dense(features, dtype=self.dtype)(x), 0.2)
+            x = nn.leaky_relu(dense(features)(x), 0.2)
         if self.classes:
             code = jax.nn.one_hot(label, self.classes)
-            code = nn.leaky_relu(nn.Dense(self.embedding, dtype=self.dtype)(code), 0.2)
+            code = nn.leaky_relu(dense(self.embedding, kernel_init=label_weights)(code), 0.2)
             x = jnp.concatenate([x, code], axis=-1)
-        x = nn.leaky_relu(nn.Dense(self.joint, dtype=self.dtype)(x), 0.2)
-        return nn.Dense(1, dtype=self.dtype)(x).astype(jnp.float32)[:, 0]
+        x = nn.leaky_relu(dense(self.joint)(x), 0.2)
+        return dense(1)(x).astype(jnp.float32)[:, 0]

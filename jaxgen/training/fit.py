@@ -119,9 +119,10 @@ def fit(
                 raise Interrupted(received[0], step)
             stop = min(steps, *(step - step % n + n for n in (log_every, checkpoint_every, eval_every) if n))
             began, pending = time.perf_counter(), []
-            for count, inputs in feed(step, stop):
-                state, metrics = chunk(state, inputs, count)
-                pending.append((count, metrics))
+            with jax.set_mesh(mesh):
+                for count, inputs in feed(step, stop):
+                    state, metrics = chunk(state, inputs, count)
+                    pending.append((count, metrics))
             values = _collect(pending, step)  # the one host sync
             rate = (stop - step) / (time.perf_counter() - began)
             step = stop

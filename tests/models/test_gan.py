@@ -164,11 +164,11 @@ def test_the_same_state_and_batch_give_the_same_bits_and_seeds_train_in_one_vmap
 
 
 def test_the_game_learns_a_point():
-    """Data at one image: the generator finds it (mean absolute error under 0.15 over seeds 0-2 was at most 0.08)."""
+    """Data at one image: the generator finds it (mean absolute error under 0.15; over seeds 0-5 it was at most 0.1)."""
     target = jnp.where(jnp.arange(64).reshape(1, *SHAPE) % 3 == 0, 255, 40).astype(jnp.uint8)
     gan, data = dense(), {"image": jnp.tile(target, (16, 1, 1, 1))}
     state = gan.init(jax.random.key(0), data)
-    state = jax.jit(lambda s: jax.lax.fori_loop(0, 1500, lambda _, s: gan.step(s, data)[0], s))(state)
+    state = jax.jit(lambda s: jax.lax.fori_loop(0, 3000, lambda _, s: gan.step(s, data)[0], s))(state)
     samples = gan.sample(state, jax.random.key(1), 16)
     assert float(jnp.abs(samples - (target / 127.5 - 1)).mean()) < 0.15
 
