@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 
 __all__ = ["along_data"]
 
@@ -14,8 +14,10 @@ def along_data(tree: T) -> T:
     """Arrays with a leading batch axis, split over the `data` axis of the mesh of `jax.set_mesh`, where there is one.
 
     A batch that comes sharded carries its sharding through what is computed from it. Noise drawn inside the step
-    comes from a key: without this every device would draw and process the whole of it. Values stay the same.
+    comes from a key: without this every device would draw and process the whole of it. Values stay the same. In a
+    `jax.shard_map`, where every device has a run of its own, there is nothing to split.
     """
-    if "data" not in jax.sharding.get_abstract_mesh().axis_names:
+    mesh = jax.sharding.get_abstract_mesh()
+    if ("data", AxisType.Auto) not in zip(mesh.axis_names, mesh.axis_types, strict=True):
         return tree
     return jax.lax.with_sharding_constraint(tree, PartitionSpec("data"))

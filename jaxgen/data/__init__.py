@@ -1,17 +1,48 @@
 """Data: `load` reads a source named by a string; `orders` says in which order to visit its examples."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
-from jaxgen.data import digits, folder, tfds
+from jaxgen.data import digits, folder, stacked, tfds, toy
 from jaxgen.data.dataset import Augmentation, Dataset, Source, StreamedDataset, mirror
 from jaxgen.data.options import Loader, Options
 from jaxgen.data.ordering import order, orders
+from jaxgen.data.toy import Curves, Mixture, toy_world
 
-__all__ = ["SOURCES", "Augmentation", "Dataset", "Source", "StreamedDataset", "load", "mirror", "order", "orders"]
+__all__ = [
+    "SOURCES",
+    "Augmentation",
+    "Curves",
+    "Dataset",
+    "Mixture",
+    "Source",
+    "StreamedDataset",
+    "load",
+    "mirror",
+    "order",
+    "orders",
+    "toy_world",
+]
+
+
+def _read(source: str, split: str, options: Options) -> Dataset | StreamedDataset:
+    """The split of the source that is written `source`."""
+    kind, colon, argument = source.partition(":")
+    for pattern, loader in SOURCES.items():
+        if pattern.partition(":")[0] == kind and (":" in pattern) == bool(colon) == bool(argument):
+            return loader(argument, split, options)
+    raise ValueError(f"unknown source {source!r}; allowed are {', '.join(SOURCES)}")
+
 
 SOURCES: dict[str, Loader] = {
     "digits": digits.load,
+    "stacked-digits": partial(stacked.load, _read),
+    "stacked-digits:SOURCE": partial(stacked.load, _read),
+    "ring": partial(toy.load, "ring"),
+    "grid": partial(toy.load, "grid"),
+    "moons": partial(toy.load, "moons"),
+    "swissroll": partial(toy.load, "swissroll"),
     "tfds:NAME": tfds.load,
     "folder:PATH": folder.load,
 }
@@ -30,7 +61,8 @@ def load(
 ) -> Dataset | StreamedDataset:
     """The examples of `split` of a source.
 
-    - `source`: one of `SOURCES`: `digits`, `tfds:NAME`, `folder:PATH`.
+    - `source`: one of `SOURCES`: `digits`, `stacked-digits`, `stacked-digits:SOURCE`, `ring`, `grid`, `moons`,
+      `swissroll`, `tfds:NAME`, `folder:PATH`.
     - `split`: "train" or "test"; for `tfds:NAME` any split of TFDS, slices such as "train[:1000]" included.
     - `image_size`: height and width in pixels: the shorter side is brought to it and the middle cropped.
     - `channels`: 1 makes images grey, 3 makes them RGB; by default they stay as they are.
@@ -40,9 +72,7 @@ def load(
 
     Raises `ValueError`, on one line, for anything in this that is not to be had.
     """
-    kind, _, argument = source.partition(":")
-    for pattern, loader in SOURCES.items():
-        if pattern.partition(":")[0] == kind and (":" in pattern) == bool(argument):
-            dataset = loader(argument, split, Options(image_size, channels, corrupt, memory_limit))
-            return replace(dataset, augment=mirror) if flip else dataset
-    raise ValueError(f"unknown source {source!r}; allowed are {', '.join(SOURCES)}")
+    dataset = _read(source, split, Options(image_size, channels, corrupt, memory_limit))
+    if flip and not any(len(one.shape) == 3 for one in dataset.example.values()):
+        raise ValueError(f"{source} has points, not images: they cannot be flipped")
+    return replace(dataset, augment=mirror) if flip else dataset

@@ -1,12 +1,15 @@
 """The two players' objectives, as functions of the discriminator's logits; both are minimised.
 
-With D = sigmoid(logits), log D = log_sigmoid(logits) and log(1 - D) = log_sigmoid(-logits), so nothing overflows.
+The sign is everywhere the same: the discriminator's logit is high where it believes an example to be real, for a
+critic (Wasserstein) too, and both functions of a game are losses to descend. With D = sigmoid(logits), log D =
+log_sigmoid(logits) and log(1 - D) = log_sigmoid(-logits), so nothing overflows.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 __all__ = ["ADVERSARIAL_LOSSES", "AdversarialLoss"]
@@ -16,10 +19,16 @@ Scalar = Float[Array, ""]
 
 
 class AdversarialLoss(NamedTuple):
-    """A game: `discriminator(real_logits, fake_logits)` and `generator(fake_logits)`, each a scalar to minimise."""
+    """A game: `discriminator(real_logits, fake_logits)` and `generator(fake_logits)`, each a scalar to minimise.
+
+    zero_sum: the generator's loss is minus the discriminator's, but for a term in the real examples alone
+    output:   what a logit says: sigmoid where it is the log-odds of being real, else the logit itself
+    """
 
     discriminator: Callable[[Logits, Logits], Scalar]
     generator: Callable[[Logits], Scalar]
+    zero_sum: bool = False
+    output: Callable[[Logits], Logits] = jnp.asarray
 
 
 def cross_entropy_discriminator(real: Logits, fake: Logits) -> Scalar:
@@ -37,7 +46,37 @@ def non_saturating_generator(fake: Logits) -> Scalar:
     return -jax.nn.log_sigmoid(fake).mean()
 
 
+def least_squares_discriminator(real: Logits, fake: Logits) -> Scalar:
+    """½ E[(D(x) - 1)²] + ½ E[D(G(z))²] (Mao et al. 2017, eq. 9: labels 0 and 1); ¼ when D cannot tell."""
+    return 0.5 * jnp.square(real - 1).mean() + 0.5 * jnp.square(fake).mean()
+
+
+def least_squares_generator(fake: Logits) -> Scalar:
+    """½ E[(D(G(z)) - 1)²] (eq. 9)."""
+    return 0.5 * jnp.square(fake - 1).mean()
+
+
+def wasserstein_critic(real: Logits, fake: Logits) -> Scalar:
+    """E[f(G(z))] - E[f(x)] (Arjovsky et al. 2017, eq. 2, negated to be descended); its negative, over 1-Lipschitz
+    critics, estimates the Wasserstein-1 distance."""
+    return fake.mean() - real.mean()
+
+
+def wasserstein_generator(fake: Logits) -> Scalar:
+    """-E[f(G(z))] (eq. 3)."""
+    return -fake.mean()
+
+
+def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
+    """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] (Miyato et al. 2018, eq. 16, negated); 2 when D cannot tell. Its
+    generator descends `wasserstein_generator` (eq. 17)."""
+    return jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean()
+
+
 ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
-    "minimax": AdversarialLoss(cross_entropy_discriminator, saturating_generator),
-    "non_saturating": AdversarialLoss(cross_entropy_discriminator, non_saturating_generator),
+    "minimax": AdversarialLoss(cross_entropy_discriminator, saturating_generator, zero_sum=True, output=jax.nn.sigmoid),
+    "non_saturating": AdversarialLoss(cross_entropy_discriminator, non_saturating_generator, output=jax.nn.sigmoid),
+    "least_squares": AdversarialLoss(least_squares_discriminator, least_squares_generator),
+    "wasserstein": AdversarialLoss(wasserstein_critic, wasserstein_generator, zero_sum=True),
+    "hinge": AdversarialLoss(hinge_discriminator, wasserstein_generator),
 }

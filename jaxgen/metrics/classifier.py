@@ -1,10 +1,7 @@
 """A small classifier, trained by the project on the data itself, to read generated images."""
 
-import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,27 +14,29 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.data import Dataset, StreamedDataset
 from jaxgen.layers import Conv
+from jaxgen.metrics.cache import cache_path, content_digest, keep
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
-__all__ = ["Classifier", "ClassifierNetwork", "ClassifierState", "accuracy", "train_classifier"]
+__all__ = ["Classifier", "ClassifierNetwork", "ClassifierState", "accuracy", "train_classifier", "trained_classifier"]
 
 BATCH = 500
 
 
 class ClassifierNetwork(nn.Module):
-    """Images of at least 4×4 pixels to class logits: three convolutions and a dense layer of `features`."""
+    """Images of at least 4×4 pixels to class logits, or to the `features` units below them with `hidden=True`: three
+    convolutions and two dense layers."""
 
     classes: int
     features: int = 256
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w c"]) -> Float[Array, "b k"]:
+    def __call__(self, image: Float[Array, "b h w c"], hidden: bool = False) -> Float[Array, "b k"]:
         x = nn.relu(Conv(32, (3, 3))(image))
         x = nn.relu(Conv(64, (4, 4), strides=2, padding=1)(x))
         x = nn.relu(Conv(128, (4, 4), strides=2, padding=1)(x))
         x = nn.relu(nn.Dense(self.features)(x.reshape(x.shape[0], -1)))
-        return nn.Dense(self.classes)(x)
+        return x if hidden else nn.Dense(self.classes)(x)
 
 
 @struct.dataclass
@@ -94,23 +93,28 @@ def train_classifier(
     Raises:
         ValueError: the data has no labels.
     """
+    network, params = trained_classifier(train, fit, steps=steps, batch_size=batch_size)
+    return jax.jit(lambda image: network.apply(params, normalise(image)))
+
+
+def trained_classifier(
+    train: Dataset | StreamedDataset, fit: Callable, *, steps: int, batch_size: int
+) -> tuple[ClassifierNetwork, dict]:
+    """The network of `train_classifier` and its parameters, on the host."""
     if not train.classes:
         raise ValueError(f"{train.name}: a classifier needs labels")
     schedule = optax.cosine_decay_schedule(1e-3, steps)
     model = Classifier(ClassifierNetwork(train.classes), optax.adam(schedule))
     batch_size = min(batch_size, len(train))
-    path = _cache(train, f"{model.network} {model.shift} {steps} {batch_size}")
-    blank = jax.jit(lambda key: model.init(key, train.spec(batch_size)).params)(jax.random.key(0))
+    digest = content_digest(f"{model.network} {model.shift} {steps} {batch_size}", train.batches(10_000))
+    path = cache_path("classifiers", f"{digest}.msgpack")
     if path.exists():
+        blank = jax.eval_shape(model.init, jax.random.key(0), train.spec(batch_size)).params
         params = serialization.from_bytes(blank, path.read_bytes())
     else:
         params = fit(model, train, steps=steps, batch_size=batch_size, log_every=steps, progress=False).params
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_bytes(serialization.to_bytes(jax.device_get(params)))
-        os.replace(temporary, path)
-    params = jax.device_get(params)
-    return jax.jit(lambda image: model.network.apply(params, normalise(image)))
+        keep(path, serialization.to_bytes(jax.device_get(params)))
+    return model.network, jax.device_get(params)
 
 
 def accuracy(classify: Callable[[Array], Array], data: Dataset | StreamedDataset) -> float:
@@ -119,12 +123,3 @@ def accuracy(classify: Callable[[Array], Array], data: Dataset | StreamedDataset
         int((np.asarray(classify(batch["image"])).argmax(-1) == batch["label"]).sum()) for batch in data.batches(BATCH)
     )
     return right / len(data)
-
-
-def _cache(data: Dataset | StreamedDataset, settings: str) -> Path:
-    digest = hashlib.sha256(settings.encode())
-    for start in range(0, len(data), 10_000):
-        for name, array in sorted(data.batch(np.arange(start, min(start + 10_000, len(data)))).items()):
-            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "jaxgen" / "classifiers" / f"{digest.hexdigest()[:32]}.msgpack"

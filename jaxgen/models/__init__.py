@@ -1,6 +1,7 @@
 """The systems, one file each: state, losses wired together, `init`, `step`, `sample`."""
 
 from jaxgen.models.gan import GAN
+from jaxgen.models.infogan import InfoGAN
 from jaxgen.models.vae import VAE
 
-__all__ = ["GAN", "VAE"]
+__all__ = ["GAN", "VAE", "InfoGAN"]

@@ -18,6 +18,7 @@ from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
+from jaxgen.losses.penalties import PENALTIES
 from jaxgen.pixels import normalise
 from jaxgen.sharding import along_data
 from jaxgen.types import Batch, Metrics
@@ -60,13 +61,18 @@ class GANState:
 class GAN:
     """A generator G and a discriminator D in the game that `loss` names.
 
-    generator:            (latent, label, train) -> image in [-1, 1]
-    discriminator:        (image, label, train) -> logit, (b,)
+    generator:            (latent, label, train) -> examples, images in [-1, 1]
+    discriminator:        (examples, label, train) -> logits, (b,)
     loss:                 a name in `ADVERSARIAL_LOSSES`
     discriminator_steps:  k of Algorithm 1; a batch holds k minibatches, one for each step
     latent:               units of the latent z ~ N(0, I)
     classes:              labels 0 … classes - 1 go to both players; 0: unconditional
     ema:                  decay of an exponential moving average of the generator, then used for sampling; 0: none
+    penalty:              a name in `PENALTIES`, added `penalty_weight` times to D's loss; None: none
+    unroll:               K: G's gradient flows through K further steps of D, which D itself does not take (Metz et al.
+                          2017). With Adam give D's optimiser an `eps_root`: the root in it has no slope at 0
+    packing:              m: D judges m examples together, joined along their last axis (PacGAN, Lin et al. 2018)
+    generator_batch:      the minibatch of G is so many times that of D
     """
 
     generator: nn.Module
@@ -78,12 +84,22 @@ class GAN:
     latent: int = 100
     classes: int = 0
     ema: float = 0.0
+    penalty: str | None = None
+    penalty_weight: float | Array = 10.0
+    unroll: int = 0
+    packing: int = 1
+    generator_batch: int = 1
 
     def __post_init__(self):
         if self.loss not in ADVERSARIAL_LOSSES:
             raise ValueError(f"loss {self.loss!r}: choose from {', '.join(ADVERSARIAL_LOSSES)}")
-        if self.discriminator_steps < 1:
-            raise ValueError(f"discriminator_steps={self.discriminator_steps}: at least 1 is needed")
+        if self.penalty is not None and self.penalty not in PENALTIES:
+            raise ValueError(f"penalty {self.penalty!r}: choose from {', '.join(PENALTIES)}")
+        for name, least in {"discriminator_steps": 1, "unroll": 0, "packing": 1, "generator_batch": 1}.items():
+            if getattr(self, name) < least:
+                raise ValueError(f"{name}={getattr(self, name)}: at least {least} is needed")
+        if self.packing > 1 and self.classes:
+            raise ValueError(f"packing={self.packing}: a conditional GAN judges one example at a time")
 
     @property
     def minibatches(self) -> int:
@@ -93,17 +109,18 @@ class GAN:
     def init(self, key: Key[Array, ""], batch: Batch) -> GANState:
         """The state before the first step; of `batch`, arrays or their shapes, only shapes are read.
 
-        ValueError where the generator's images are not of the data's shape.
+        ValueError where the generator's examples are not of the data's shape.
         """
         key, generator_key, discriminator_key = jax.random.split(key, 3)
         shape = batch["image"].shape[1:]
         label = jnp.zeros(1, jnp.int32) if self.classes else None
-        latent = jnp.zeros((1, self.latent))
+        latent = jnp.zeros(jax.eval_shape(lambda key: self.prior(key, 1), key).shape)
         generator = self.generator.init(generator_key, latent, label, train=False)
         made = jax.eval_shape(self.generator.apply, generator, latent, label).shape[1:]
         if made != shape:
             raise ValueError(f"generator makes {made}, but the data's images are {shape}")
-        discriminator = self.discriminator.init(discriminator_key, jnp.zeros((1, *shape)), label, train=False)
+        packed = self._pack(jnp.zeros((self.packing, *shape)))
+        discriminator = self.discriminator.init(discriminator_key, packed, label, train=False)
 
         def player(variables, optimiser):
             params = variables.pop("params")
@@ -130,64 +147,102 @@ class GAN:
 
         def discriminator_step(player, minibatch):
             key, image, label = minibatch
-            return self._discriminator_step(player, state.generator, key, image, label)
+            latent_key, penalty_key = jax.random.split(key)
+            latent = self.prior(latent_key, len(image))
+            fake, _ = self._apply(self.generator, state.generator.variables, latent, label)
+            return self._discriminator_step(player, penalty_key, image, fake, latent, label)
 
         discriminator, metrics = jax.lax.scan(discriminator_step, state.discriminator, (keys, *minibatches))
         image, label = jax.tree.map(lambda x: x[-1], minibatches)
-        generator, generator_metrics = self._generator_step(
-            state.generator, discriminator, generator_key, len(image), label
-        )
+        generator, generator_metrics = self._generator_step(state.generator, discriminator, generator_key, image, label)
         average = state.average
         if self.ema:
             average = optax.incremental_update(generator.variables, average, 1 - self.ema)
         metrics = jax.tree.map(jnp.mean, metrics) | generator_metrics
         return GANState(state.step + 1, key, generator, discriminator, average), metrics
 
-    def _discriminator_step(self, player: Player, generator: Player, key, image, label):
-        fake, _ = self._generate(generator.variables, key, len(image), label)
+    def _discriminator_step(self, player: Player, key, image, fake, latent, label) -> tuple[Player, Metrics]:
+        """One step of D on the examples `image` and on `fake` = G(latent)."""
+        game = ADVERSARIAL_LOSSES[self.loss]
+        image, fake = self._pack(image), self._pack(fake)
 
         def loss(params):
             variables = {**player.variables, "params": params}
-            real_logits, statistics = self._judge(variables, image, label)
-            fake_logits, statistics = self._judge({**variables, **statistics}, fake, label)
-            value = ADVERSARIAL_LOSSES[self.loss].discriminator(real_logits, fake_logits)
-            return value, (statistics, real_logits, fake_logits)
+            real_output, statistics = self._apply(self.discriminator, variables, image, label)
+            variables = {**variables, **statistics}
+            fake_output, statistics = self._apply(self.discriminator, variables, fake, label)
+            real, judged = self._logits(real_output), self._logits(fake_output)
+            value = game.discriminator(real, judged)
+            metrics = {
+                "discriminator_loss": value,
+                "discriminator_real": game.output(real).mean(),
+                "discriminator_fake": game.output(judged).mean(),
+                "discriminator_accuracy": (real > judged).mean() + 0.5 * (real == judged).mean(),
+            }
+            extra, extra_metrics = self._extra_loss(latent, fake_output)
+            if self.penalty:
 
-        (value, (statistics, real, fake)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
-        metrics = {
-            "discriminator_loss": value,
-            "discriminator_real": jax.nn.sigmoid(real).mean(),
-            "discriminator_fake": jax.nn.sigmoid(fake).mean(),
-            "discriminator_gradient_norm": optax.tree.norm(gradient),
-        }
+                def critic(x):
+                    return self._logits(self._apply(self.discriminator, variables, x, label)[0])
+
+                penalty = PENALTIES[self.penalty](critic, key, image, fake)
+                extra, extra_metrics = extra + self.penalty_weight * penalty, {**extra_metrics, "penalty": penalty}
+            return value + extra, (statistics, metrics | extra_metrics)
+
+        (_, (statistics, metrics)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
+        metrics["discriminator_gradient_norm"] = optax.tree.norm(gradient)
         return player.updated(self.discriminator_optimiser, gradient, statistics), metrics
 
-    def _generator_step(self, player: Player, discriminator: Player, key, n: int, label):
-        def loss(params):
-            fake, statistics = self._generate({**player.variables, "params": params}, key, n, label)
-            logits, _ = self._judge(discriminator.variables, fake, label)
-            return ADVERSARIAL_LOSSES[self.loss].generator(logits), statistics
+    def _generator_step(self, player: Player, discriminator: Player, key, image, label) -> tuple[Player, Metrics]:
+        """One step of G; the examples `image` are seen only by the unrolled D."""
+        game = ADVERSARIAL_LOSSES[self.loss]
+        latent_key, unroll_key = jax.random.split(key)
+        latent = self.prior(latent_key, len(image) * self.generator_batch)
+        labels = None if label is None else jnp.tile(label, self.generator_batch)
 
-        (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
-        metrics = {"generator_loss": value, "generator_gradient_norm": optax.tree.norm(gradient)}
+        def loss(params):
+            fake, statistics = self._apply(self.generator, {**player.variables, "params": params}, latent, labels)
+            opponent = discriminator
+            if self.unroll:  # on one minibatch of data and noise, as G's own step
+                few = fake[: len(image)], latent[: len(image)]
+                opponent, _ = jax.lax.scan(
+                    lambda d, key: self._discriminator_step(d, key, image, *few, label),
+                    discriminator,
+                    jax.random.split(unroll_key, self.unroll),
+                )
+            output, _ = self._apply(self.discriminator, opponent.variables, self._pack(fake), labels)
+            value = game.generator(self._logits(output))
+            extra, metrics = self._extra_loss(latent, output)
+            if self.unroll and game.zero_sum:  # the unrolled D depends on G, so its loss on the data does too
+                real, _ = self._apply(self.discriminator, opponent.variables, self._pack(image), label)
+                value = -game.discriminator(self._logits(real), self._logits(output))
+            return value + extra, (statistics, metrics | {"generator_loss": value})
+
+        (_, (statistics, metrics)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
+        metrics["generator_gradient_norm"] = optax.tree.norm(gradient)
         return player.updated(self.generator_optimiser, gradient, statistics), metrics
 
+    def prior(self, key: Key[Array, ""], n: int) -> Float[Array, "n z"]:
+        """n draws of the latent z."""
+        return along_data(jax.random.normal(key, (n, self.latent)))
+
     def sample(self, state: GANState, key: Key[Array, ""], n: int, label: Label = None) -> Float[Array, "n ..."]:
-        """n images in [-1, 1], by the averaged generator where there is one. A conditional model without labels goes
-        through its classes in turn."""
+        """n examples, images in [-1, 1], by the averaged generator where there is one. A conditional model without
+        labels goes through its classes in turn."""
         if self.classes and label is None:
             label = jnp.arange(n, dtype=jnp.int32) % self.classes
-        return self.generate(state, jax.random.normal(key, (n, self.latent)), label)
+        return self.generate(state, self.prior(key, n), label)
 
     def generate(self, state: GANState, latent: Float[Array, "b z"], label: Label = None) -> Float[Array, "b ..."]:
         """G(z) in evaluation mode."""
         variables = state.generator.variables if state.average is None else state.average
         return self.generator.apply(variables, latent, label, train=False)
 
-    def discriminate(self, state: GANState, image: Array, label: Label = None) -> Float[Array, "b"]:
-        """D's logits in evaluation mode."""
+    def discriminate(self, state: GANState, image: Array, label: Label = None) -> Float[Array, "n"]:
+        """D's logits in evaluation mode, one for each of the `packing` examples that it judges together."""
         variables = state.discriminator.variables
-        return self.discriminator.apply(variables, normalise(image), label, train=False)
+        output = self.discriminator.apply(variables, self._pack(normalise(image)), label, train=False)
+        return self._logits(output)
 
     def _minibatches(self, batch: Batch) -> tuple[Array, Array | None]:
         """Images and labels as (k, m, ...). Minibatch i takes every k-th example, so that a batch sharded along its
@@ -201,15 +256,26 @@ class GAN:
 
         return split(normalise(batch["image"])), split(batch["label"]) if self.classes else None
 
-    def _generate(self, variables: dict, key, n: int, label: Label) -> tuple[Array, dict]:
-        latent = along_data(jax.random.normal(key, (n, self.latent)))
-        return self._apply(self.generator, variables, latent, label)
+    def _pack(self, x: Array) -> Array:
+        """(b, ..., c) to (b / m, ..., m c): each m neighbours side by side."""
+        m = self.packing
+        if len(x) % m:
+            raise ValueError(f"minibatch of {len(x)}: packing={m} must divide it")
+        if m == 1:
+            return x
+        x = jnp.moveaxis(x.reshape(len(x) // m, m, *x.shape[1:]), 1, -2)
+        return x.reshape(*x.shape[:-2], -1)
 
-    def _judge(self, variables: dict, image: Array, label: Label) -> tuple[Array, dict]:
-        return self._apply(self.discriminator, variables, image, label)
+    def _logits(self, output: Any) -> Array:
+        """The judgement in D's output."""
+        return output
+
+    def _extra_loss(self, latent: Array, output: Any) -> tuple[Float[Array, ""], Metrics]:
+        """What both players minimise besides the game, and its metrics; `output` is D's, for G(latent)."""
+        return jnp.float32(0), {}
 
     @staticmethod
-    def _apply(network: nn.Module, variables: dict, x: Array, label: Label) -> tuple[Array, dict]:
+    def _apply(network: nn.Module, variables: dict, x: Array, label: Label) -> tuple[Any, dict]:
         """The output in training mode, and the statistics after it."""
         mutable = [name for name in variables if name != "params"]
         output, statistics = network.apply(variables, x, label, train=True, mutable=mutable)

@@ -4,6 +4,7 @@ from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.fit import Interrupted, NonFinite, abstract_state, fit
 from jaxgen.training.logging import Logger, read_metrics
 from jaxgen.training.mesh import data_mesh
+from jaxgen.training.population import members, summary
 
 __all__ = [
     "Checkpoints",
@@ -13,5 +14,7 @@ __all__ = [
     "abstract_state",
     "data_mesh",
     "fit",
+    "members",
     "read_metrics",
+    "summary",
 ]

@@ -8,7 +8,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from jaxgen.report import save_image
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.logging import Logger
 from jaxgen.training.mesh import data_mesh, place, replicated, sharded
+from jaxgen.training.population import members, over_members, summary
 from jaxgen.types import State, Trainable
 
 __all__ = ["Interrupted", "NonFinite", "abstract_state", "fit"]
@@ -50,7 +51,7 @@ def fit(
     *,
     steps: int,
     batch_size: int,
-    seed: int = 0,
+    seed: int | Sequence[int] = 0,
     run: Path | None = None,
     resume: bool = False,
     mesh: Mesh | None = None,
@@ -71,27 +72,35 @@ def fit(
     Args:
         batch_size: examples of a minibatch; a model with `minibatches` (a GAN's k discriminator steps) takes so many
             of them in one step.
+        seed: of the parameters, the noise and the order of the data. Several seeds train a population: one run of each,
+            side by side in one program, the members shared over the mesh. Its state has a leading axis over the
+            members (`jaxgen.training.members` takes it apart), its metrics and figures are means over them, with
+            standard deviations under the name with `_std`.
         run: the folder for `metrics.jsonl`, TensorBoard events, `samples/` and `checkpoints/`; None keeps nothing.
         resume: go on from the newest good checkpoint of `run`.
         mesh: the devices; by default all, as one `data` axis.
         log_every, checkpoint_every, eval_every: in steps. At each of these, and at the end, one line of metrics is
             written, the mean over the steps since the line before. 0: only at the end.
-        evaluate: figures of a state, every `eval_every` steps and at the end.
-        draw: a picture (h, w, c) uint8 of a state, drawn as often.
+        evaluate: figures of a state (of one member), every `eval_every` steps and at the end.
+        draw: a picture (h, w, c) uint8 of a state (of the first member), drawn as often.
         best, mode: the figure of `evaluate` by which the best checkpoint is kept.
         progress: show a progress bar, or lines where there is no terminal.
 
     Raises:
-        ValueError: a batch larger than the data or not divisible by the devices; a run that cannot be resumed.
+        ValueError: a batch larger than the data or not divisible by the devices; members not divisible by the
+            devices, or on streamed data; a run that cannot be resumed.
         NonFinite: a metric or a parameter became NaN or infinite; the last checkpoint is good.
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
     mesh = data_mesh() if mesh is None else mesh
-    if batch_size % mesh.size:
-        raise ValueError(f"batch size {batch_size}: it must be a multiple of the {mesh.size} devices of the mesh")
+    population = not isinstance(seed, int)
+    shared, what = (len(seed), "population") if population else (batch_size, "batch size")
+    if not shared or shared % mesh.size:
+        raise ValueError(f"{what} {shared}: it must be a multiple of the {mesh.size} devices of the mesh")
+    if population and not isinstance(dataset, Dataset):
+        raise ValueError(f"a population of {len(seed)} seeds needs data in memory; {dataset.name} is streamed")
     batch_size *= getattr(model, "minibatches", 1)
     spec = dataset.spec(batch_size)
-    init_key, augment_key = jax.random.split(jax.random.key(seed))
 
     def due(step: int, every: int) -> bool:
         return step == steps or bool(every and step % every == 0)
@@ -100,13 +109,13 @@ def fit(
         checkpoints = stack.enter_context(Checkpoints(run / "checkpoints", best=best, mode=mode)) if run else None
         step = 0
         if resume and checkpoints and checkpoints.all_steps:
-            state, step = checkpoints.restore(abstract_state(model, spec, mesh))
+            state, step = checkpoints.restore(abstract_state(model, spec, mesh, len(seed) if population else None))
             checkpoints.rewind(step)
         else:
-            state = jax.jit(lambda key: model.init(key, spec), out_shardings=replicated(mesh))(init_key)
+            state = _start(model, spec, mesh, seed)
         logger = stack.enter_context(Logger(run, step)) if run and jax.process_index() == 0 else None
         length = min(log_every or steps, steps) or 1
-        chunk = _chunk(model, dataset, spec, mesh, augment_key, length)
+        chunk = _chunk(model, dataset, spec, mesh, seed, length)
         feed = _feeder(dataset, mesh, seed, batch_size, range(step, steps), length)
         received = stack.enter_context(_signals())
         shown = progress and jax.process_index() == 0
@@ -135,8 +144,9 @@ def fit(
             compiling = False
             figures: dict[str, float] = {}
             if due(step, eval_every):
-                figures = dict(evaluate(state)) if evaluate else {}
-                picture = draw(state) if draw else None
+                each = members(state) if population else [state]
+                figures = summary([evaluate(one) for one in each]) if evaluate else {}
+                picture = draw(each[0]) if draw else None
                 if logger:
                     if figures:
                         logger.write(step, figures)
@@ -156,28 +166,42 @@ def fit(
     return state
 
 
-def abstract_state(model: Trainable, spec: Mapping[str, jax.ShapeDtypeStruct], mesh: Mesh) -> State:
-    """Shapes, dtypes and shardings of the state of `model`: what a checkpoint is restored into."""
+def abstract_state(
+    model: Trainable, spec: Mapping[str, jax.ShapeDtypeStruct], mesh: Mesh, population: int | None = None
+) -> State:
+    """Shapes, dtypes and shardings of the state of `model`, or of a population of it: what a checkpoint is restored
+    into."""
     state = jax.eval_shape(model.init, jax.random.key(0), spec)
-    place = replicated(mesh)
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), state)
+    leading, place = ((), replicated(mesh)) if population is None else ((population,), sharded(mesh))
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=place), state)
 
 
-def _chunk(model, dataset, spec, mesh: Mesh, augment_key, length: int):
+def _keys(seed: int | Sequence[int]) -> tuple[Any, Any]:
+    """The key of the parameters and noise and the key of augmentation, of one seed or of each."""
+    if isinstance(seed, int):
+        return tuple(jax.random.split(jax.random.key(seed)))
+    return jax.vmap(lambda s: tuple(jax.random.split(jax.random.key(s))))(jnp.array(seed, jnp.uint32))
+
+
+def _start(model, spec, mesh: Mesh, seed: int | Sequence[int]) -> State:
+    init = partial(model.init, batch=spec)
+    if isinstance(seed, int):
+        return jax.jit(init, out_shardings=replicated(mesh))(_keys(seed)[0])
+    return jax.jit(over_members(init, mesh, [0]))(_keys(seed)[0])
+
+
+def _chunk(model, dataset, spec, mesh: Mesh, seed: int | Sequence[int], length: int):
     """The compiled loop: `chunk(state, inputs, count)` takes `count` ≤ `length` steps.
 
     The trip count is an argument, so one program serves every chunk, and where chunks end changes no bit.
     """
 
-    @partial(jax.jit, donate_argnums=0, out_shardings=replicated(mesh))
-    def chunk(state, inputs, count):
+    def steps(state, augment_key, arrays, inputs, count):
         def one(i, carry):
             state, history = carry
+            batch = jax.tree.map(lambda x: x[i], inputs)
             if isinstance(dataset, Dataset):
-                arrays, indices = inputs
-                batch = dataset.gather(arrays, indices[i])
-            else:
-                batch = jax.tree.map(lambda x: x[i], inputs)
+                batch = dataset.gather(arrays, batch)
             if dataset.augment:
                 batch = dataset.augment(jax.random.fold_in(augment_key, state.step), batch)
             state, metrics = model.step(state, batch)
@@ -187,10 +211,15 @@ def _chunk(model, dataset, spec, mesh: Mesh, augment_key, length: int):
         history = jax.tree.map(lambda m: jnp.zeros((length, *m.shape), m.dtype), metrics)
         return jax.lax.fori_loop(0, count, one, (state, history))
 
-    return chunk
+    _, augment_key = _keys(seed)
+    if isinstance(seed, int):
+        compiled = jax.jit(steps, donate_argnums=0, out_shardings=replicated(mesh))
+    else:
+        compiled = jax.jit(over_members(steps, mesh, [0, 0, None, 0, None]), donate_argnums=0)
+    return lambda state, inputs, count: compiled(state, augment_key, *inputs, count)
 
 
-def _feeder(dataset, mesh: Mesh, seed: int, batch_size: int, steps: range, longest: int):
+def _feeder(dataset, mesh: Mesh, seed: int | Sequence[int], batch_size: int, steps: range, longest: int):
     """`feed(start, stop)` yields (count, inputs) for the chunks from step `start` to `stop`; the calls of a run
     follow one another through `steps`."""
 
@@ -200,9 +229,15 @@ def _feeder(dataset, mesh: Mesh, seed: int, batch_size: int, steps: range, longe
     if isinstance(dataset, Dataset):
         arrays = place(dict(dataset.arrays), replicated(mesh))
 
+        def indices(seed: int, start: int, stop: int) -> np.ndarray:
+            return pad(orders(seed, range(start, stop), batch_size, len(dataset)), longest)
+
         def feed(start: int, stop: int) -> Iterator[tuple[int, Any]]:
-            indices = pad(orders(seed, range(start, stop), batch_size, len(dataset)), longest)
-            yield stop - start, (arrays, place(indices, sharded(mesh, 1)))
+            if isinstance(seed, int):
+                chosen = place(indices(seed, start, stop), sharded(mesh, 1))
+            else:
+                chosen = place(np.stack([indices(s, start, stop) for s in seed]), sharded(mesh))
+            yield stop - start, (arrays, chosen)
 
         return feed
 
@@ -214,7 +249,7 @@ def _feeder(dataset, mesh: Mesh, seed: int, batch_size: int, steps: range, longe
         for begin in range(start, stop, length):
             some = list(itertools.islice(batches, min(length, stop - begin)))
             stacked = jax.tree.map(lambda *x: pad(np.stack(x), length), *some)
-            yield len(some), place(stacked, sharded(mesh, 1))
+            yield len(some), ({}, place(stacked, sharded(mesh, 1)))
 
     return stream
 
@@ -222,15 +257,19 @@ def _feeder(dataset, mesh: Mesh, seed: int, batch_size: int, steps: range, longe
 def _collect(pending: list[tuple[int, dict]], step: int) -> dict[str, float]:
     """Mean of each metric over the steps of the chunks; NonFinite names the first step and metric that is not."""
     history = [
-        {name: np.asarray(values)[:count] for name, values in jax.device_get(metrics).items()}
+        {name: np.atleast_2d(values)[:, :count] for name, values in jax.device_get(metrics).items()}
         for count, metrics in pending
     ]
-    series = {name: np.concatenate([part[name] for part in history]) for name in history[0]}
-    bad = {name: int(np.argmin(finite)) for name, x in series.items() if not (finite := np.isfinite(x)).all()}
-    if bad:
-        name = min(bad, key=bad.__getitem__)
-        raise NonFinite(f"step {step + bad[name] + 1}: {name} is {series[name][bad[name]]}")
-    return {name: float(x.mean(dtype=np.float64)) for name, x in series.items()}
+    series = {name: np.concatenate([part[name] for part in history], axis=1) for name in history[0]}
+    bad = {name: np.argwhere(~np.isfinite(x.T)) for name, x in series.items()}  # (step, member), the first step first
+    if bad := {name: places[0] for name, places in bad.items() if len(places)}:
+        name = min(bad, key=lambda name: bad[name][0])
+        i, member = bad[name]
+        whose = f" of member {member}" if len(series[name]) > 1 else ""
+        raise NonFinite(f"step {step + i + 1}: {name}{whose} is {series[name][member, i]}")
+    means = {name: x.mean(axis=1, dtype=np.float64) for name, x in series.items()}
+    count = len(next(iter(means.values())))
+    return summary([{name: float(mean[member]) for name, mean in means.items()} for member in range(count)])
 
 
 @jax.jit

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from jaxgen.data import load
+from jaxgen.data import SOURCES, load
 
 
 def test_the_splits_part_the_digits():
@@ -43,9 +43,9 @@ def test_unknown_split():
         load("digits", "valid")
 
 
-@pytest.mark.parametrize("source", ["mnist", "digits:8", "tfds:", "folder", ""])
+@pytest.mark.parametrize("source", ["mnist", "digits:8", "digits:", "stacked-digits:", "tfds:", "folder", ""])
 def test_unknown_source(source):
-    with pytest.raises(ValueError, match=f"unknown source '{source}'; allowed are digits, tfds:NAME, folder:PATH"):
+    with pytest.raises(ValueError, match=f"unknown source '{source}'; allowed are {', '.join(SOURCES)}$"):
         load(source)
 
 

@@ -93,7 +93,8 @@ def test_players_follow_the_gradients_of_the_paper(loss):
     w = np.asarray(state.discriminator.params["Dense_0"]["kernel"], np.float64)[:, 0]
     change = w - np.asarray(after.discriminator.params["Dense_0"]["kernel"])[:, 0]
     _, discriminator_key, _ = jax.random.split(jax.random.clone(state.key), 3)
-    latent = jax.random.normal(jax.random.split(discriminator_key, 1)[0], (4, 4))
+    latent_key, _ = jax.random.split(jax.random.split(discriminator_key, 1)[0])
+    latent = gan.prior(latent_key, 4)
     fake = np.asarray(gan.generate(state, latent), np.float64).reshape(4, -1)
     d_real, d_fake = (1 / (1 + np.exp(-a @ w)) for a in (x, fake))
     expected = (-(1 - d_real)[:, None] * x).mean(0) + (d_fake[:, None] * fake).mean(0)
@@ -109,7 +110,7 @@ def test_batch_statistics_move_by_the_players_own_steps():
     state = gan.init(jax.random.key(0), data)
     after, _ = gan.step(again(state), data)
     *_, generator_key = jax.random.split(state.key, 3)
-    latent = jax.random.normal(generator_key, (8, 4))
+    latent = gan.prior(jax.random.split(generator_key)[0], 8)
     dense = latent @ state.generator.params["Dense_0"]["kernel"]
     mean = dense.reshape(8, 4, 4, -1).mean((0, 1, 2))
     found = after.generator.statistics["batch_stats"]["BatchNorm_0"]["mean"]

@@ -1,0 +1,92 @@
+"""Normalisation of weights and of activations: spectral norm, class-conditional batch norm."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from jaxgen.layers.convolution import ConvTranspose
+
+__all__ = ["ConditionalBatchNorm", "SpectralNorm"]
+
+
+class SpectralNorm(nn.Module):
+    """A layer whose kernel is divided by its largest singular value (Miyato et al. 2018, Algorithm 1).
+
+        x = SpectralNorm(Conv(64, (3, 3)))(x, train=train)
+
+    The kernel is read as a matrix W (inputs, output features). Power iteration, v ← Wu / |Wu| and u ← Wᵀv / |Wᵀv|,
+    finds the singular vectors, which count as constants; the gradient flows through W in σ = vᵀWu. The collection
+    `spectral` holds u and σ, and moves only with `train=True` and where it is mutable; else W meets the stored u.
+    ValueError for a layer without a kernel, and for less than one iteration.
+    """
+
+    layer: nn.Module
+    iterations: int = 1
+
+    @nn.compact
+    def __call__(self, *args: Array, train: bool) -> Array:
+        if self.iterations < 1:
+            raise ValueError(f"iterations={self.iterations}: power iteration needs at least 1")
+        if self.is_initializing():
+            self.layer(*args)
+        kernel = self.layer.variables.get("params", {}).get("kernel")
+        if kernel is None:
+            raise ValueError(f"{type(self.layer).__name__} has no kernel to normalise")
+        sigma = self._sigma(kernel.astype(jnp.float32), train)
+
+        def divide(variables):
+            return {"params": variables["params"] | {"kernel": (kernel / sigma).astype(kernel.dtype)}}
+
+        return nn.map_variables(lambda layer: layer(*args), "params", divide)(self.layer)
+
+    def _sigma(self, kernel: Float[Array, "..."], train: bool) -> Float[Array, ""]:
+        if isinstance(self.layer, ConvTranspose):  # (h, w, features, in)
+            kernel = kernel.swapaxes(-1, -2)
+        w = kernel.reshape(-1, kernel.shape[-1])
+        constant = lax.stop_gradient(w)
+        dot = partial(jnp.dot, precision="highest")  # accelerators would round float32 products
+        u = self.variable("spectral", "u", lambda: unit(jax.random.normal(self.make_rng("params"), w.shape[1:])))
+        sigma = self.variable("spectral", "sigma", jnp.ones, ())
+        vector = u.value
+        update = train and self.is_mutable_collection("spectral")
+        for _ in range(self.iterations if update else 0):
+            vector = unit(dot(unit(dot(constant, vector)), constant))
+        value = dot(dot(unit(dot(constant, vector)), w), vector)
+        if update or self.is_initializing():
+            u.value, sigma.value = vector, lax.stop_gradient(value)
+        return value
+
+
+def unit(x: Float[Array, "n"]) -> Float[Array, "n"]:
+    return x / (jnp.linalg.norm(x) + 1e-12)
+
+
+class ConditionalBatchNorm(nn.Module):
+    """Batch normalisation with a scale and a bias for each class (Dumoulin et al. 2017): 2 · classes · channels."""
+
+    classes: int
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *space c"], label: Int[Array, "b"], *, train: bool) -> Array:
+        shape = (self.classes, x.shape[-1])
+        scale = self.param("scale", nn.initializers.ones, shape)
+        bias = self.param("bias", nn.initializers.zeros, shape)
+        x = nn.BatchNorm(
+            use_running_average=not train,
+            momentum=self.momentum,
+            epsilon=self.epsilon,
+            dtype=self.dtype,
+            use_scale=False,
+            use_bias=False,
+        )(x)
+        space = range(1, x.ndim - 1)
+        scale, bias = (jnp.expand_dims(p[label].astype(x.dtype), space) for p in (scale, bias))
+        return x * scale + bias

@@ -1,0 +1,112 @@
+"""InfoGAN: Chen et al. 2016 (arXiv:1606.03657): a GAN whose latent holds codes that can be read off its images.
+
+gan = InfoGAN(InfoGANGenerator((28, 28, 1)), InfoGANDiscriminator(), optax.adam(1e-3, 0.5), optax.adam(2e-4, 0.5))
+state = gan.init(jax.random.key(0), batch)
+state, metrics = jax.jit(gan.step)(state, batch)
+sevens = gan.sample(state, key, 16, gan.codes(key, 16)._replace(categorical=jnp.full((16, 1), 7)))
+codes = gan.infer(state, images)
+
+The game is `GAN`'s; this file holds what differs: the latent, and the bound on I(c; G(z, c)) in both players' losses.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from jaxgen.models.gan import GAN, GANState
+from jaxgen.pixels import normalise
+from jaxgen.sharding import along_data
+from jaxgen.types import Metrics
+
+__all__ = ["Codes", "InfoGAN"]
+
+
+class Codes(NamedTuple):
+    """The values of the latent codes of n examples."""
+
+    categorical: Int[Array, "n k"]
+    """Of each categorical code its category."""
+    continuous: Float[Array, "n c"]
+    """In [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class InfoGAN(GAN):
+    """As `GAN`, and:
+
+    discriminator:       (image, label, train) -> logits (b,), and the parameters of Q(c | x) (b, q): the logits of each
+                         categorical code, then the means, then the log standard deviations of the continuous ones
+    latent:              units of the incompressible noise z ~ U(-1, 1)
+    categorical:         the number of categories of each categorical code, drawn with equal probability
+    continuous:          how many continuous codes there are, each drawn from U(-1, 1)
+    information_weight:  λ of equation 6
+    """
+
+    latent: int = 62
+    categorical: Sequence[int] = (10,)
+    continuous: int = 2
+    information_weight: float | Array = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.packing > 1 or self.classes:
+            raise ValueError("InfoGAN: neither packing nor labels, since Q reads the codes of one example at a time")
+
+    def codes(self, key: Key[Array, ""], n: int) -> Codes:
+        """n draws of the codes c."""
+        *keys, continuous_key = jax.random.split(key, len(self.categorical) + 1)
+        drawn = [jax.random.randint(k, (n,), 0, size) for k, size in zip(keys, self.categorical, strict=True)]
+        categorical = jnp.stack(drawn, axis=1) if drawn else jnp.zeros((n, 0), jnp.int32)
+        return Codes(categorical, jax.random.uniform(continuous_key, (n, self.continuous), minval=-1.0))
+
+    def prior(self, key: Key[Array, ""], n: int, codes: Codes | None = None) -> Float[Array, "n z"]:
+        """n latents (noise, one-hot categories, continuous codes); with `codes` only the noise is drawn."""
+        noise_key, code_key = jax.random.split(key)
+        noise = jax.random.uniform(noise_key, (n, self.latent), minval=-1.0)
+        codes = self.codes(code_key, n) if codes is None else codes
+        one_hot = [jax.nn.one_hot(codes.categorical[:, i], size) for i, size in enumerate(self.categorical)]
+        return along_data(jnp.concatenate([noise, *one_hot, codes.continuous], axis=1))
+
+    def sample(self, state: GANState, key: Key[Array, ""], n: int, codes: Codes | None = None) -> Float[Array, "n ..."]:
+        """n images in [-1, 1], of random codes or of the ones given."""
+        return self.generate(state, self.prior(key, n, codes))
+
+    def infer(self, state: GANState, image: Array) -> Codes:
+        """The codes of images by Q: the most probable categories, and the means of the continuous codes."""
+        variables = state.discriminator.variables
+        _, q = self.discriminator.apply(variables, normalise(image), None, train=False)
+        logits, mean, _ = self._split(q)
+        found = [x.argmax(-1) for x in logits]
+        categorical = jnp.stack(found, axis=1) if found else jnp.zeros((len(image), 0), jnp.int32)
+        return Codes(categorical, mean)
+
+    @property
+    def entropy(self) -> float:
+        """H(c) in nats: log of the number of categories of each categorical code, log 2 of each continuous one."""
+        return sum(map(math.log, self.categorical)) + self.continuous * math.log(2)
+
+    def _logits(self, output: Any) -> Array:
+        return output[0]
+
+    def _extra_loss(self, latent: Array, output: Any) -> tuple[Float[Array, ""], Metrics]:
+        """-λ L_I, with L_I = E[log Q(c | G(z, c))] + H(c) ≤ I(c; G(z, c)) (equation 5)."""
+        logits, mean, log_scale = self._split(output[1])
+        _, *one_hot, continuous = jnp.split(latent, list(accumulate([self.latent, *self.categorical])), axis=1)
+        log_q = -0.5 * jnp.square((continuous - mean) / jnp.exp(log_scale)) - log_scale - 0.5 * math.log(2 * math.pi)
+        log_q = log_q.sum(1)
+        for target, x in zip(one_hot, logits, strict=True):
+            log_q += (target * jax.nn.log_softmax(x)).sum(1)
+        information = log_q.mean() + self.entropy
+        return -self.information_weight * information, {"information": information}
+
+    def _split(self, q: Float[Array, "b q"]) -> tuple[list[Array], Array, Array]:
+        """Q's parameters: the logits of each categorical code, means and log standard deviations (in [-5, 2], where no
+        density runs away) of the continuous ones."""
+        *logits, mean, log_scale = jnp.split(q, list(accumulate([*self.categorical, self.continuous])), axis=1)
+        return logits, mean, jnp.clip(log_scale, -5, 2)

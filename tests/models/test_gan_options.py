@@ -1,0 +1,178 @@
+"""What the zoo adds to the game: penalties, unrolling, packing, larger minibatches of the generator."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+from test_gan import again, batch, dense, largest_difference
+
+from jaxgen.losses import PENALTIES
+from jaxgen.models import GAN
+from jaxgen.networks import DCGANDiscriminator, DCGANGenerator
+
+
+class Shift(nn.Module):
+    """G(z) = z + a: the generator of the smallest games."""
+
+    @nn.compact
+    def __call__(self, latent, label=None, *, train=False):
+        return latent + self.param("shift", nn.initializers.constant(0.5), (2,))
+
+
+class Bend(nn.Module):
+    """D(x) = tanh(x w) v: smooth, so finite differences see its slope."""
+
+    @nn.compact
+    def __call__(self, image, label=None, *, train=False):
+        start = nn.initializers.normal(1.5)
+        return nn.Dense(1, use_bias=False, kernel_init=start)(nn.tanh(nn.Dense(4, kernel_init=start)(image)))[:, 0]
+
+
+def small(**options):
+    optimisers = optax.sgd(1.0), optax.adam(0.05, 0.5, eps_root=1e-8)
+    return GAN(Shift(), Bend(), *optimisers, latent=2, **options)
+
+
+points = {"image": jax.random.normal(jax.random.key(7), (6, 2)) + 2}
+
+
+@pytest.mark.parametrize("loss", ["minimax", "non_saturating", "wasserstein"])
+@pytest.mark.parametrize("unroll", [1, 3])
+def test_unrolled_gradient_equals_finite_differences(loss, unroll):
+    """d/da of the loss at the end of K steps of D's real optimiser, each along its own gradient."""
+    with jax.enable_x64(True):
+        gan = small(loss=loss, unroll=unroll)
+        data = {"image": points["image"].astype(jnp.float64)}
+        state = jax.tree.map(
+            lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, gan.init(jax.random.key(0), data)
+        )
+        state = state.replace(step=jnp.int32(0))
+        key = jax.random.key(3)
+        player, _ = gan._generator_step(state.generator, state.discriminator, jax.random.clone(key), *_one(data))
+        gradient = state.generator.params["shift"] - player.params["shift"]  # SGD at rate 1
+
+        def value(shift):
+            moved = state.generator.replace(params={"shift": shift})
+            return gan._generator_step(moved, state.discriminator, jax.random.clone(key), *_one(data))[1]
+
+        for axis in range(2):
+            step = 1e-5 * jnp.eye(2)[axis]
+            up, down = (value(state.generator.params["shift"] + s)["generator_loss"] for s in (step, -step))
+            assert float(gradient[axis]) == pytest.approx(float((up - down) / 2e-5), rel=1e-5, abs=1e-9)
+
+
+def _one(data):
+    return data["image"], None
+
+
+def test_unrolling_changes_the_generator_and_not_the_discriminator():
+    plain, unrolled = small(), small(unroll=2)
+    state = plain.init(jax.random.key(0), points)
+    (a, metrics), (b, _) = plain.step(again(state), points), unrolled.step(again(state), points)
+    assert largest_difference(a.discriminator, b.discriminator) == 0
+    assert largest_difference(a.generator.params, b.generator.params) > 1e-4
+    assert float(metrics["generator_gradient_norm"]) > 0
+
+
+def test_no_unrolling_is_the_plain_gan_bit_for_bit():
+    a, b = (gan.step(gan.init(jax.random.key(0), points), points)[0] for gan in (small(), small(unroll=0)))
+    assert largest_difference(a.replace(key=0), b.replace(key=0)) == 0
+
+
+def test_packed_discriminator_sees_neighbours_side_by_side():
+    gan = dense(packing=2)
+    image = jnp.arange(4 * 64, dtype=jnp.float32).reshape(4, 8, 8, 1)
+    packed = gan._pack(image)
+    assert packed.shape == (2, 8, 8, 2)
+    np.testing.assert_array_equal(packed[1, ..., 1], image[3, ..., 0])
+    np.testing.assert_array_equal(dense(packing=3)._pack(jnp.arange(12.0).reshape(6, 2))[0], jnp.arange(6.0))
+    data = batch(8)
+    state = gan.init(jax.random.key(0), data)
+    assert gan.discriminate(state, data["image"]).shape == (4,)
+    after, metrics = gan.step(again(state), data)
+    assert bool(jnp.isfinite(metrics["generator_loss"]))
+    shuffled = {"image": data["image"][jnp.array([2, 1, 0, 3, 4, 5, 6, 7])]}  # other neighbours, other judgements
+    assert largest_difference(after.discriminator.params, gan.step(again(state), shuffled)[0].discriminator.params) > 0
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_penalty_enters_the_discriminator_s_loss_with_its_weight(name):
+    """The step along the gradient of loss + λ penalty is that of the loss plus λ times that of the penalty."""
+    gan = dataclasses.replace(small(), discriminator_optimiser=optax.sgd(1.0), penalty=name, penalty_weight=0.0)
+    state = gan.init(jax.random.key(0), points)
+
+    def moved(weight):
+        after, metrics = dataclasses.replace(gan, penalty_weight=weight).step(again(state), points)
+        assert float(metrics["penalty"]) > 0
+        return after.discriminator.params
+
+    none, one, two = (moved(weight) for weight in (0.0, 1.0, 2.0))
+    jax.tree.map(lambda a, b, c: np.testing.assert_allclose(c - a, 2 * (b - a), rtol=1e-2, atol=1e-5), none, one, two)
+    assert largest_difference(none, one) > 1e-5
+
+
+def test_gradient_penalty_trains_a_convolutional_critic_in_a_compiled_loop():
+    adam = optax.adam(1e-3, 0.5)
+    gan = GAN(
+        DCGANGenerator((8, 8, 1), width=4),
+        DCGANDiscriminator(width=4),
+        adam,
+        adam,
+        loss="wasserstein",
+        latent=4,
+        discriminator_steps=2,
+        penalty="gradient_penalty",
+    )
+    data = batch(8)
+    state = gan.init(jax.random.key(0), data)
+
+    def one(state, _):
+        return gan.step(state, data)
+
+    _, metrics = jax.jit(lambda s: jax.lax.scan(one, s, None, 60))(state)
+    penalty = np.asarray(metrics["penalty"])
+    assert np.isfinite(penalty).all() and penalty[-10:].mean() < 0.5 * penalty[:3].mean()
+
+
+class Counted(Shift):
+    """Notes the sizes of the batches that it makes."""
+
+    def __call__(self, latent, label=None, *, train=False):
+        sizes.append(len(latent))
+        return super().__call__(latent, label, train=train)
+
+
+sizes = []
+
+
+def test_generator_has_a_larger_minibatch_of_its_own():
+    gan = dataclasses.replace(small(generator_batch=3, discriminator_steps=2), generator=Counted())
+    state = gan.init(jax.random.key(0), points)
+    sizes.clear()
+    jax.eval_shape(gan.step, state, points)
+    assert sizes == [3, 9]  # two minibatches of 3 in one traced loop, then one of 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"penalty": "magic"}, "choose from gradient_penalty"),
+        ({"unroll": -1}, "unroll=-1: at least 0"),
+        ({"packing": 0}, "packing=0: at least 1"),
+        ({"generator_batch": 0}, "at least 1"),
+        ({"packing": 2, "classes": 3}, "one example at a time"),
+    ],
+)
+def test_wrong_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        dense(**options)
+
+
+def test_packing_that_does_not_divide_the_minibatch_is_refused():
+    gan = dense(packing=3)
+    with pytest.raises(ValueError, match="minibatch of 8: packing=3 must divide it"):
+        gan.step(gan.init(jax.random.key(0), batch(8)), batch(8))
