@@ -1,109 +1,263 @@
 """What the GAN experiments share: config, networks, what they evaluate and draw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import linen as nn
 
-from jaxgen.metrics import accuracy, train_classifier
+from jaxgen import networks
+from jaxgen.data import Mixture, load, toy_world
+from jaxgen.diagnose import diagnose
+from jaxgen.losses import ADVERSARIAL_LOSSES, PENALTIES, clip_weights
+from jaxgen.metrics import (
+    accuracy,
+    class_coverage,
+    classifier_extractor,
+    features_of,
+    inception_extractor,
+    mode_coverage,
+    read_stacked,
+    real_features,
+    sample_figures,
+    train_classifier,
+)
 from jaxgen.models import GAN
-from jaxgen.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
-from jaxgen.report import image_grid, save_image
+from jaxgen.networks.convolutional import pyramid
+from jaxgen.report import image_grid, plot_scatter, save_image
 from jaxgen.training import fit
-from jaxgen.training.experiment import Config
+from jaxgen.training.experiment import Config, Experiment
 
-SAMPLES = 10_000  # that the classifier reads
+SAMPLES = 10_000  # that figures of images are computed from
+POINTS = 2_500  # and those of points (Srivastava et al. 2017)
 BATCH = 500
+SHARES = 25  # up to so many modes or classes the share of each is logged
 
 
 @dataclass(frozen=True)
 class GANConfig(Config):
-    network: Literal["mlp", "dcgan"] = "mlp"
-    """Dense or convolutional players."""
+    network: Literal["mlp", "dcgan", "deep_conv", "wgan_gp", "resnet", "points", "points_wide"] = "mlp"
+    """The players; `points` are two layers of 128 (Unrolled GAN), `points_wide` three of 512 (WGAN-GP)."""
+    width: int | None = None
+    """Channels of the convolutional players at full size; default: their paper's."""
     latent: int = 100
     """Latent units."""
-    loss: Literal["minimax", "non_saturating"] = "non_saturating"
-    """The generator's objective: log(1 - D(G(z))) of Algorithm 1, or -log D(G(z))."""
+    loss: Literal[tuple(ADVERSARIAL_LOSSES)] = "non_saturating"
+    """The game; `minimax` is Algorithm 1 with the generator's log(1 - D(G(z)))."""
     discriminator_steps: int = 1
     """Steps of the discriminator for each of the generator: k of Algorithm 1."""
+    penalty: Literal[("none", *PENALTIES)] = "none"
+    """Added to the discriminator's loss."""
+    penalty_weight: float = 10.0
+    """Of the penalty: λ or γ."""
+    clip: float | None = None
+    """Clip the discriminator's weights to this after each step (WGAN)."""
+    spectral_norm: bool = False
+    """Normalise the weights of the `resnet` discriminator by their largest singular value."""
+    unroll: int = 0
+    """Steps of the discriminator that the generator sees ahead (Unrolled GAN)."""
+    packing: int = 1
+    """Examples that the discriminator judges together (PacGAN)."""
+    optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
+    """Of both players."""
     generator_learning_rate: float = 2e-4
-    """Of Adam."""
+    """Of the generator's optimiser."""
     discriminator_learning_rate: float = 2e-4
-    """Of Adam."""
+    """Of the discriminator's optimiser."""
     b1: float = 0.5
-    """Adam's decay of the first moment."""
+    """Adam's decay of the first moment; SGD's momentum."""
+    b2: float = 0.999
+    """Adam's decay of the second moment."""
+    linear_decay: bool = False
+    """Let both learning rates fall to 0 over the run."""
+    generator_batch: int = 1
+    """The generator's minibatch is so many times the discriminator's."""
     ema: float = 0.0
     """Decay of the averaged generator that is used for sampling; 0: none."""
     conditional: bool = False
     """Give the label to both players."""
+    inception: str | None = None
+    """Weight file of Inception-v3, to compute FID and the like by it; default: by a classifier of the data."""
 
     @property
     def convolutional(self) -> bool:
-        return self.network == "dcgan"
+        return self.network not in ("mlp", "points", "points_wide")
+
+
+def gan_experiment(script: str, presets: Mapping[str, GANConfig], doc: str, **replaced: Any) -> Experiment:
+    """The experiment of the file `script`, with what GANs share; `replaced` are fields of `Experiment`."""
+    shared = {"build": build, "evaluator": evaluator, "pictures": draw, "diagnose": diagnose}
+    return Experiment(Path(script).stem, presets, doc=doc, **shared | replaced)
+
+
+def players(config: GANConfig, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator for examples of `shape`."""
+    if (len(shape) == 1) != config.network.startswith("points"):
+        what, allowed = (
+            ("points", "points, points_wide") if len(shape) == 1 else ("images", "any but points, points_wide")
+        )
+        raise ValueError(f"--network {config.network}: for {what} of shape {shape} choose {allowed}")
+    if config.spectral_norm and config.network != "resnet":
+        raise ValueError(f"--spectral-norm: the discriminator of --network {config.network} has none; choose resnet")
+    common = {"dtype": config.dtype}
+    if config.network.startswith("points"):
+        if classes:
+            raise ValueError("--conditional: not for points")
+        if config.network == "points":
+            common |= {"hidden": (128, 128), "activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
+        return networks.PointGenerator(*shape, **common), networks.PointDiscriminator(**common)
+    common["classes"] = classes
+    if config.network == "mlp":
+        return networks.MLPGenerator(shape, **common), networks.MLPDiscriminator(**common)
+    if config.network == "resnet":
+        scales = len(pyramid(*shape[:2]))
+        narrow = config.width or 128
+        wide = 2 * narrow if config.spectral_norm else narrow
+        judge = {} if config.spectral_norm else {"spectral_norm": False, "pooling": jnp.mean}
+        return (
+            networks.ResNetGenerator(shape, (wide,) * scales, **common),
+            networks.ResNetDiscriminator((narrow,) * 4, **judge, **common),
+        )
+    width = {} if config.width is None else {"width": config.width}
+    make, judge = {
+        "dcgan": (networks.DCGANGenerator, networks.DCGANDiscriminator),
+        "deep_conv": (networks.DeepConvGenerator, networks.DeepConvDiscriminator),
+        "wgan_gp": (networks.WGANGPGenerator, networks.WGANGPDiscriminator),
+    }[config.network]
+    return make(shape, **width, **common), judge(**width, **common)
+
+
+def optimisers(config: GANConfig) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
+    """The generator's and the discriminator's."""
+
+    def one(rate: float, steps: int) -> optax.GradientTransformation:
+        schedule = optax.linear_schedule(rate, 0.0, steps) if config.linear_decay else rate
+        match config.optimiser:
+            case "adam":  # a root with a slope everywhere, since unrolling differentiates the optimiser
+                return optax.adam(schedule, config.b1, config.b2, eps_root=1e-16 if config.unroll else 0.0)
+            case "rmsprop":
+                return optax.rmsprop(schedule)
+            case "sgd":
+                return optax.sgd(schedule, config.b1)
+
+    generator = one(config.generator_learning_rate, config.steps)
+    discriminator = one(config.discriminator_learning_rate, config.steps * config.discriminator_steps)
+    if config.clip is not None:
+        discriminator = optax.chain(discriminator, clip_weights(config.clip))
+    return generator, discriminator
+
+
+def options(config: GANConfig) -> dict:
+    """The fields of `GAN` that the config names alike."""
+    names = ("loss", "discriminator_steps", "latent", "ema", "penalty_weight", "unroll", "packing", "generator_batch")
+    penalty = None if config.penalty == "none" else config.penalty
+    return {name: getattr(config, name) for name in names} | {"penalty": penalty}
 
 
 def build(config: GANConfig, data) -> GAN:
-    shape = data.example["image"].shape
     classes = data.classes if config.conditional else 0
     if config.conditional and not classes:
         raise ValueError(f"{config.source} has no labels to condition on")
-    common = {"classes": classes, "dtype": config.dtype}
-    if config.network == "dcgan":
-        players = DCGANGenerator(shape, **common), DCGANDiscriminator(**common)
-    else:
-        players = MLPGenerator(shape, **common), MLPDiscriminator(**common)
-    return GAN(
-        *players,
-        optax.adam(config.generator_learning_rate, config.b1),
-        optax.adam(config.discriminator_learning_rate, config.b1),
-        config.loss,
-        config.discriminator_steps,
-        config.latent,
-        classes,
-        config.ema,
-    )
+    shape = data.example["image"].shape
+    return GAN(*players(config, shape, classes), *optimisers(config), classes=classes, **options(config))
 
 
-def class_evaluator(config: GANConfig, model: GAN, train, test) -> Callable:
-    """What a classifier trained on the same data reads in 10,000 samples: of a conditional model the share read as the
-    class asked for; else how many classes appear, and the entropy of their histogram (log of their number at best).
+def evaluator(config: GANConfig, model: GAN, train, test) -> Callable:
+    """Figures of a state: of points the modes that they cover; of images the classes that a classifier trained on the
+    same data reads in them, and FID and the like by its features, or by Inception's.
 
-    Unlabelled data have no such figures.
+    Unlabelled images have such figures only by Inception.
     """
-    if not train.classes:
+    if config.network.startswith("points"):
+        return point_evaluator(config.source, model)
+    if config.source.startswith("stacked-digits"):
+        return stacked_evaluator(config, model)
+    if not train.classes and config.inception is None:
         return lambda state: {}
-    classify = train_classifier(train, fit)
-    on_test = accuracy(classify, test)
-
-    @jax.jit
-    def read(state, key):
-        label = {"label": jnp.arange(BATCH, dtype=jnp.int32) % model.classes} if model.classes else {}
-        logits = classify(model.sample(state, key, BATCH, **label))
-        return logits.argmax(-1)
+    extractor = inception_extractor(config.inception) if config.inception else classifier_extractor(train, fit)
+    real = real_features(extractor, train, SAMPLES)
+    classify = train_classifier(train, fit) if train.classes else None
+    on_test = {"classifier_accuracy_on_test_images": accuracy(classify, test)} if classify else {}
+    spread = mean_distance(train.batch(np.arange(min(len(train), BATCH)))["image"] / 127.5 - 1)
 
     def evaluate(state) -> dict[str, float]:
-        keys = jax.random.split(jax.random.key(0), SAMPLES // BATCH)
-        found = np.concatenate([np.asarray(read(state, key)) for key in keys])
+        images = list(sampled(model, state, SAMPLES))
+        figures = {"diversity": mean_distance(images[0]) / spread}
+        figures |= sample_figures(extractor, real, features_of(extractor, images))
+        if not classify:
+            return figures
+        found = np.concatenate([np.asarray(classify(image)).argmax(-1) for image in images])
         share = np.bincount(found, minlength=train.classes) / len(found)
-        figures = {
-            "classes_found": float((share > 0.1 / train.classes).sum()),
-            "class_entropy": float(-(share * np.log(np.maximum(share, 1e-12))).sum()),
-        }
+        figures["classes_found"] = float((share > 0.1 / train.classes).sum())
+        figures["class_entropy"] = float(-(share * np.log(np.maximum(share, 1e-12))).sum())
         if model.classes:
-            asked = np.tile(np.arange(BATCH) % model.classes, len(keys))
-            figures = {"label_accuracy": float((found == asked).mean())}
-        return {**figures, "classifier_accuracy_on_test_images": on_test}
+            asked = np.tile(np.arange(BATCH) % model.classes, len(images))
+            figures["label_accuracy"] = float((found == asked).mean())
+        return figures | shares(share) | on_test
 
     return evaluate
 
 
-def draw_latent_space(config: GANConfig, model: GAN, state, test, run: Path) -> None:
-    """Walks between latents, of one class a row for a conditional model."""
+def point_evaluator(source: str, model: GAN) -> Callable:
+    """Modes covered, high-quality samples and reverse KL of 2,500 points; of a world without modes their spread."""
+    world = toy_world(source)
+    spread = mean_distance(world.sample(2, POINTS)[0])
+
+    def evaluate(state) -> dict[str, float]:
+        points = np.concatenate(list(sampled(model, state, POINTS)))
+        figures = {"diversity": mean_distance(points) / spread}
+        if isinstance(world, Mixture):
+            found = mode_coverage(points, world.modes, world.scale)
+            figures |= {name: float(getattr(found, name)) for name in ("modes_covered", "high_quality", "reverse_kl")}
+            figures |= shares(np.asarray(found.counts) / POINTS)
+        return figures
+
+    return evaluate
+
+
+def stacked_evaluator(config: GANConfig, model: GAN) -> Callable:
+    """Modes of 1,000 and reverse KL in 26,000 samples (Metz et al. 2017), by a classifier of single digits."""
+    digits = config.source.partition(":")[2] or "digits"
+    classify = train_classifier(load(digits, "train", image_size=config.image_size), fit)
+
+    def evaluate(state) -> dict[str, float]:
+        labels = [np.asarray(read_stacked(classify, image)) for image in sampled(model, state, 52 * BATCH)]
+        found = class_coverage(np.concatenate(labels), 1000)
+        return {"modes_covered": float(found.modes_covered), "reverse_kl": float(found.reverse_kl)}
+
+    return evaluate
+
+
+def sampled(model: GAN, state, n: int) -> Iterator[np.ndarray]:
+    """n samples, in batches, from the same latents each time; of a conditional model the classes in turn."""
+    draw = jax.jit(model.sample, static_argnums=2)
+    label = {"label": jnp.arange(BATCH, dtype=jnp.int32) % model.classes} if model.classes else {}
+    for key in jax.random.split(jax.random.key(0), n // BATCH):
+        yield np.asarray(draw(state, key, BATCH, **label))
+
+
+def mean_distance(examples: np.ndarray) -> float:
+    """Of each example to the next: an estimate of the mean distance of two random ones."""
+    flat = np.asarray(examples, np.float64).reshape(len(examples), -1)
+    return float(np.linalg.norm(flat - np.roll(flat, 1, axis=0), axis=1).mean())
+
+
+def shares(share: np.ndarray) -> dict[str, float]:
+    return {f"share_{i}": float(x) for i, x in enumerate(share)} if len(share) <= SHARES else {}
+
+
+def draw(config: GANConfig, model: GAN, state, test, run: Path) -> None:
+    """Points beside the data; of images walks between latents, of one class a row for a conditional model."""
+    if config.network.startswith("points"):
+        real, made = test.arrays["image"][:POINTS], np.concatenate(list(sampled(model, state, POINTS)))
+        whose = np.repeat(np.arange(2), [len(real), len(made)])
+        plot_scatter(run / "points.png", np.concatenate([real, made]), whose, ("data", "samples"))
+        return
     rows, columns = model.classes or 8, 10
     ends = jax.random.normal(jax.random.key(1), (2, rows, 1, model.latent))
     angle = jnp.linspace(0, jnp.pi / 2, columns)[None, :, None]

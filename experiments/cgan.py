@@ -5,28 +5,17 @@ python -m experiments.cgan mnist               the lab's network and settings, 1
                                                ≥ 95% of the samples as the class asked for)
 """
 
-from pathlib import Path
-
-from experiments.adversarial import GANConfig, build, class_evaluator, draw_latent_space
-from jaxgen.training.experiment import Experiment, main
+from experiments.adversarial import GANConfig, gan_experiment
+from jaxgen.training.experiment import main
 
 presets = {
-    "digits": GANConfig(steps=24000, checkpoint_every=4000, eval_every=8000, conditional=True, b1=0.9),
+    "digits": GANConfig(steps=24_000, checkpoint_every=4000, eval_every=8000, conditional=True, b1=0.9),
     "mnist": GANConfig(
         source="tfds:mnist", steps=150 * 469, batch_size=128, eval_every=10 * 469, conditional=True, b1=0.9
     ),
 }
 
-experiment = Experiment(
-    Path(__file__).stem,
-    presets,
-    build,
-    class_evaluator,
-    draw_latent_space,
-    __doc__,
-    best="label_accuracy",
-    mode="max",
-)
+experiment = gan_experiment(__file__, presets, __doc__, best="label_accuracy", mode="max")
 
 if __name__ == "__main__":
     main(experiment)

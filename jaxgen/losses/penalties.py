@@ -66,8 +66,8 @@ def dragan(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) 
 
 
 def consistency(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) -> Scalar:
-    """E[(D(x) - D(T(x)))²] (Zhang et al. 2020, section 2.2; λ = 10). T mirrors images and moves them by up to an eighth of
-    their sides, as in the paper; other examples it disturbs by a hundredth of their standard deviation."""
+    """E[(D(x) - D(T(x)))²] (Zhang et al. 2020, section 2.2; λ = 10). T mirrors images and moves them by up to an
+    eighth of their sides, as in the paper; other examples it disturbs by a hundredth of their standard deviation."""
     return jnp.square(critic(real) - critic(_disturb(key, real))).mean()
 
 

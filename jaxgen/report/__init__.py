@@ -1,7 +1,17 @@
-"""Pictures of a run: image grids, curves, latent spaces, the page."""
+"""Pictures of a run: image grids, curves, latent spaces, diagnoses, the page."""
 
+from jaxgen.report.diagnosis import plot_diagnosis, plot_eigenvalues
 from jaxgen.report.figures import plot_curves, plot_scatter
-from jaxgen.report.images import image_grid, save_image
+from jaxgen.report.images import draw_samples, image_grid, save_image
 from jaxgen.report.page import write_page
 
-__all__ = ["image_grid", "plot_curves", "plot_scatter", "save_image", "write_page"]
+__all__ = [
+    "draw_samples",
+    "image_grid",
+    "plot_curves",
+    "plot_diagnosis",
+    "plot_eigenvalues",
+    "plot_scatter",
+    "save_image",
+    "write_page",
+]

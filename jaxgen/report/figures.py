@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-__all__ = ["plot_curves", "plot_scatter"]
+__all__ = ["plot_curves", "plot_scatter", "scatter_picture"]
 
 
 def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> None:
@@ -49,3 +50,13 @@ def plot_scatter(
         if len(label_names) <= 20:
             axes.legend(markerscale=2, fontsize="small")
     figure.savefig(path, dpi=80)
+
+
+def scatter_picture(points: Float[np.ndarray, "n 2"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Points in the plane as a picture, on equal axes."""
+    figure = Figure(figsize=(4, 4), dpi=80, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot(aspect="equal", adjustable="datalim")
+    axes.scatter(*points.T, s=4, alpha=0.4, linewidths=0)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]

@@ -8,8 +8,16 @@ from jaxtyping import Array, Float, UInt8
 from PIL import Image
 
 from jaxgen.pixels import to_uint8
+from jaxgen.report.figures import scatter_picture
 
-__all__ = ["image_grid", "save_image"]
+__all__ = ["draw_samples", "image_grid", "save_image"]
+
+
+def draw_samples(
+    samples: Float[Array, "n h w c"] | Float[Array, "n 2"], columns: int = 8
+) -> UInt8[np.ndarray, "H W c"]:
+    """The picture of a model's samples: a grid of images, or points in the plane."""
+    return image_grid(samples, columns) if samples.ndim == 4 else scatter_picture(np.asarray(samples))
 
 
 def image_grid(

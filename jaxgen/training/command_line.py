@@ -5,14 +5,14 @@ import io
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import jax
 import tyro
 
-__all__ = ["find_run", "flag_of", "one_line", "parse", "stop", "use_compilation_cache", "use_cpu_devices"]
+__all__ = ["find_run", "flag_of", "one_line", "parse", "run_script", "stop", "use_compilation_cache", "use_cpu_devices"]
 
 T = TypeVar("T")
 
@@ -42,6 +42,24 @@ def parse(kind: type[T], args: Sequence[str], script: str, doc: str = "", defaul
     if unknown:
         raise ValueError(f"unknown argument {unknown[0]}; --help lists what is allowed")
     return parsed
+
+
+def run_script(
+    kind: type[T], body: Callable[[T], None], script: str, doc: str, argv: Sequence[str] | None = None
+) -> None:
+    """Runs a script that is no experiment of one model: `body` of its config `kind`, which has `run` and `overwrite`.
+
+    The folder is made. A user's mistake is one line on stderr and exit code 2.
+    """
+    use_compilation_cache()
+    try:
+        config = parse(kind, sys.argv[1:] if argv is None else argv, script, doc)
+        if config.run.exists() and any(config.run.iterdir()) and not config.overwrite:
+            raise ValueError(f"{config.run} exists: choose --overwrite or another --run")
+        config.run.mkdir(parents=True, exist_ok=True)
+        body(config)
+    except ValueError as error:
+        stop(2, f"error: {one_line(error)}")
 
 
 def find_run(args: Sequence[str]) -> Path | None:

@@ -187,7 +187,8 @@ def _start(model, spec, mesh: Mesh, seed: int | Sequence[int]) -> State:
     init = partial(model.init, batch=spec)
     if isinstance(seed, int):
         return jax.jit(init, out_shardings=replicated(mesh))(_keys(seed)[0])
-    return jax.jit(over_members(init, mesh, [0]))(_keys(seed)[0])
+    # One after the other: jaxlib 0.10 can wait for ever on a CPU for the batched QR that an orthogonal start becomes.
+    return jax.jit(partial(jax.lax.map, init), out_shardings=sharded(mesh))(_keys(seed)[0])
 
 
 def _chunk(model, dataset, spec, mesh: Mesh, seed: int | Sequence[int], length: int):

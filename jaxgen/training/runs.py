@@ -13,6 +13,7 @@ from jaxgen.data import Dataset
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.fit import abstract_state
 from jaxgen.training.mesh import data_mesh
+from jaxgen.training.population import members
 
 __all__ = ["check_data", "check_same", "read_run", "restore_run", "settings_of", "write_run"]
 
@@ -69,12 +70,13 @@ def check_data(config, data, trained_on: Dataset) -> None:
 
 
 def restore_run(experiment, run: Path, config, data, step: int | None):
-    """The model of a run, its state on one device, and the state's step."""
+    """The model of a run, the states of its members (one, but for a population) on one device, and their step."""
     model = experiment.build(config, data)
     spec = {name: jax.ShapeDtypeStruct((1, *x.shape), x.dtype) for name, x in data.example.items()}
-    target = abstract_state(model, spec, data_mesh(1))
+    population = config.seeds if config.seeds > 1 else None
+    target = abstract_state(model, spec, data_mesh(1), population)
     state, step = Checkpoints(run / "checkpoints").restore(target, step)
-    return model, state, step
+    return model, members(state) if population else [state], step
 
 
 def settings_of(config) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import json
 import shutil
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import beta_vae, cgan, gan, vae
+from experiments import beta_vae, cgan, gan, infogan, lsgan, sngan, unrolled_gan, vae, wgan, wgan_gp
 from jaxgen.training.experiment import main
 
 SHORT = ["--steps", "12", "--log-every", "4", "--eval-every", "0", "--checkpoint-every", "4", "--batch-size", "32"]
@@ -16,6 +17,12 @@ EXPERIMENTS = {
     "beta_vae": (beta_vae, ["--importance-samples", "4", "--hidden", "16"]),
     "gan": (gan, ["--discriminator-steps", "2"]),
     "cgan": (cgan, []),
+    "lsgan": (lsgan, ["--width", "8", "--image-size", "8", "--packing", "2"]),
+    "wgan": (wgan, ["--width", "8", "--image-size", "8", "--discriminator-steps", "2", "--seeds", "2"]),
+    "wgan_gp": (wgan_gp, ["--width", "8", "--image-size", "8", "--discriminator-steps", "2"]),
+    "sngan": (sngan, ["--width", "8", "--image-size", "8", "--conditional"]),
+    "unrolled_gan": (unrolled_gan, ["--unroll", "1", "--eval-every", "4"]),
+    "infogan": (infogan, ["--width", "4", "--image-size", "8"]),
 }
 
 
@@ -25,8 +32,9 @@ def small_classifier():
     from experiments import adversarial
 
     with pytest.MonkeyPatch.context() as patch:
-        train = adversarial.train_classifier
-        patch.setattr(adversarial, "train_classifier", lambda data, fit: train(data, fit, steps=60))
+        for name in ("train_classifier", "classifier_extractor"):
+            train = getattr(adversarial, name)
+            patch.setattr(adversarial, name, lambda data, fit, train=train: train(data, fit, steps=60))
         patch.setattr(adversarial, "SAMPLES", 1000)
         yield
 
@@ -36,7 +44,8 @@ def runs(tmp_path_factory):
     """One short run of each experiment."""
     folder = tmp_path_factory.mktemp("runs")
     for name, (module, flags) in EXPERIMENTS.items():
-        main(module.experiment, [*SHORT, *flags, "--run", str(folder / name)])
+        with jax.debug_key_reuse("--seeds" not in flags):  # it sees reuse in every vmap of a scan over keys
+            main(module.experiment, [*SHORT, *flags, "--run", str(folder / name)])
     return folder
 
 
@@ -56,6 +65,10 @@ def test_run_folder_is_complete(runs, name):
     run = runs / name
     assert json.loads((run / "config.json").read_text())["config"]["steps"] == 12
     pictures = {"samples.png", "curves.png", "interpolations.png"}
+    if name == "unrolled_gan":
+        pictures = pictures - {"interpolations.png"} | {"points.png"}
+    if name == "infogan":
+        pictures = pictures - {"interpolations.png"} | {"categories.png", "continuous_0.png", "continuous_1.png"}
     pictures |= {"reconstructions.png", "latent_scatter.png"} if "vae" in name else set()
     pictures |= {"manifold.png"} if name == "vae" else set()
     pictures |= {"traversals.png"} if name == "beta_vae" else set()
@@ -63,6 +76,37 @@ def test_run_folder_is_complete(runs, name):
     for picture in pictures:
         assert np.asarray(Image.open(run / picture)).std() > 1
         assert picture in (run / "report.html").read_text()
+
+
+def test_figures_of_a_gan_are_stored_with_their_counts(runs):
+    record = [json.loads(line) for line in (runs / "wgan_gp" / "metrics.jsonl").read_text().splitlines()][-1]
+    assert record["real_samples"] == 1000 and record["fake_samples"] == 1000
+    assert record["fid"] > 0 and 0 <= record["precision"] <= 1 and record["inception_score"] >= 1
+    assert sum(record[f"share_{i}"] for i in range(10)) == pytest.approx(1)
+    points = [json.loads(line) for line in (runs / "unrolled_gan" / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in points if "modes_covered" in r] == [4, 8, 12]
+
+
+def test_population_shows_its_members_and_their_mean(runs, capsys, tmp_path):
+    run = ["--run", str(runs / "wgan")]
+    for member in (0, 1):
+        main(
+            wgan.experiment,
+            ["sample", *run, "--member", str(member), "--n", "4", "--out", str(tmp_path / f"{member}.png")],
+        )
+    assert (tmp_path / "0.png").read_bytes() != (tmp_path / "1.png").read_bytes()
+    assert "members are 0 to 1" in fails(capsys, wgan, ["sample", *run, "--member", "2"])
+    main(wgan.experiment, ["evaluate", *run])
+    figures = json.loads((runs / "wgan" / "evaluation.json").read_text())
+    assert figures["fid"] > 0 and figures["fid_std"] > 0
+    assert "diagnose a single run" in fails(capsys, wgan, ["diagnose", *run])
+
+
+def test_diagnosis_of_a_run(runs, capsys):
+    main(unrolled_gan.experiment, ["diagnose", "--run", str(runs / "unrolled_gan")])
+    assert capsys.readouterr().out.startswith("verdict")
+    assert np.asarray(Image.open(runs / "unrolled_gan" / "diagnosis.png")).std() > 1
+    assert "only the training of a GAN" in fails(capsys, vae, ["diagnose", "--run", runs / "vae"])
 
 
 def test_commands_on_a_run(runs, capsys):
@@ -114,6 +158,16 @@ def test_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, tmp_path, c
         (vae, ["--steps", "0"], "at least 1"),
         (vae, ["--likelihood", "poisson"], "--likelihood"),
         (gan, ["--discriminator-steps", "0"], "discriminator_steps=0"),
+        (gan, ["--loss", "magic"], "--loss"),
+        (gan, ["--unroll", "-1"], "unroll=-1: at least 0"),
+        (gan, ["--packing", "3"], "minibatch of 64: packing=3 must divide it"),
+        (gan, ["--clip", "0"], "clip_weights(0.0): a positive limit"),
+        (gan, ["--spectral-norm"], "choose resnet"),
+        (gan, ["--source", "ring"], "choose points, points_wide"),
+        (gan, ["ring", "--network", "dcgan"], "choose points"),
+        (gan, ["ring", "--image-size", "8"], "image_size 8 cannot be had"),
+        (gan, ["--inception", "/no/such/weights.pth", "--steps", "1"], "/no/such/weights.pth"),
+        (gan, ["--seeds", "0"], "--seeds 0: at least 1"),
         (vae, ["--mesh", "64", "--batch-size", "64"], "a mesh of 64 devices"),
         (vae, ["sample"], "--run"),
         (vae, ["sample", "--run", "/no/such/run"], "/no/such/run"),

@@ -1,0 +1,105 @@
+"""InfoGAN (Chen et al. 2016, arXiv:1606.03657): codes that the images reveal, found without labels.
+
+python -m experiments.infogan                  real digits, 16×16
+python -m experiments.infogan mnist            28×28, the paper's networks: 62 noise, a category of 10, two in [-1, 1]
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.adversarial import GANConfig, evaluator, gan_experiment, optimisers, options
+from jaxgen.models import InfoGAN
+from jaxgen.networks import InfoGANDiscriminator, InfoGANGenerator
+from jaxgen.report import image_grid, save_image
+from jaxgen.training.experiment import main
+
+
+@dataclass(frozen=True)
+class InfoGANConfig(GANConfig):
+    latent: int = 62
+    categories: int = 10
+    """Of the categorical code."""
+    continuous: int = 2
+    """How many continuous codes there are."""
+    information_weight: float = 1.0
+    """λ, of the bound on the mutual information in both losses."""
+    width: int | None = 64
+    generator_learning_rate: float = 1e-3
+    batch_size: int = 128
+
+    @property
+    def convolutional(self) -> bool:
+        return True
+
+
+presets = {
+    "digits": InfoGANConfig(image_size=16, width=32, steps=3000),
+    "mnist": InfoGANConfig(source="tfds:mnist", steps=50 * 469, checkpoint_every=5 * 469, eval_every=5 * 469),
+}
+
+
+def build(config: InfoGANConfig, data) -> InfoGAN:
+    return InfoGAN(
+        InfoGANGenerator(data.example["image"].shape, config.width, dtype=config.dtype),
+        InfoGANDiscriminator((config.categories,), config.continuous, config.width, dtype=config.dtype),
+        *optimisers(config),
+        **options(config),
+        categorical=(config.categories,),
+        continuous=config.continuous,
+        information_weight=config.information_weight,
+    )
+
+
+def code_evaluator(config: InfoGANConfig, model: InfoGAN, train, test) -> Callable:
+    """As of every GAN, and the error of the categorical code as a classifier of the test set, where each category
+    stands for the class that it most often meets in the training set."""
+    rest = evaluator(config, model, train, test)
+    infer = jax.jit(model.infer)
+
+    def read(state, data):
+        batches = [(np.asarray(infer(state, b["image"]).categorical)[:, 0], b["label"]) for b in data.batches(500)]
+        return map(np.concatenate, zip(*batches, strict=True))
+
+    def evaluate(state) -> dict[str, float]:
+        if not train.classes:
+            return rest(state)
+        met = np.zeros((config.categories, train.classes), int)
+        np.add.at(met, tuple(read(state, train)), 1)
+        code, label = read(state, test)
+        return rest(state) | {"code_error": float((met.argmax(1)[code] != label).mean())}
+
+    return evaluate
+
+
+def draw(config: InfoGANConfig, model: InfoGAN, state, test, run: Path) -> None:
+    """The categories, one a column, with noise of its own in each row; and walks along each continuous code from -2 to
+    2, one category a row (the paper's figure 2)."""
+    columns = config.categories
+    codes = model.codes(jax.random.key(1), 10 * columns)
+    categorical = jnp.tile(jnp.arange(columns), 10)[:, None]
+    rows = jnp.repeat(jax.random.uniform(jax.random.key(2), (10, model.latent), minval=-1.0), columns, axis=0)
+    sample = jax.jit(model.generate)
+
+    def latent(noise, categorical, continuous):
+        return jnp.concatenate([noise, jax.nn.one_hot(categorical[:, 0], columns), continuous], axis=1)
+
+    images = sample(state, latent(rows, categorical, codes.continuous))
+    save_image(run / "categories.png", image_grid(images, columns))
+    steps = jnp.tile(jnp.linspace(-2, 2, 10), columns)
+    for i in range(config.continuous):
+        continuous = jnp.zeros((10 * columns, config.continuous)).at[:, i].set(steps)
+        images = sample(state, latent(jnp.tile(rows[:1], (10 * columns, 1)), jnp.sort(categorical, 0), continuous))
+        save_image(run / f"continuous_{i}.png", image_grid(images, 10))
+
+
+experiment = gan_experiment(
+    __file__, presets, __doc__, build=build, evaluator=code_evaluator, pictures=draw, best="code_error"
+)
+
+if __name__ == "__main__":
+    main(experiment)

@@ -1,0 +1,35 @@
+"""Unrolled GAN (Metz et al. 2017, arXiv:1611.02163): the generator sees K steps of the discriminator ahead.
+
+python -m experiments.unrolled_gan             eight Gaussians, K = 5, the paper's networks and rates
+python -m experiments.unrolled_gan --unroll 0 --run runs/plain          what it cures
+python -m experiments.unrolled_gan ring --seeds 5 --run runs/five       means over five seeds, in one program
+python -m experiments.unrolled_gan stacked     1,000 modes: stacked MNIST, a discriminator of half the generator's size
+"""
+
+from dataclasses import replace
+
+from experiments import gan
+from experiments.adversarial import gan_experiment
+from jaxgen.training.experiment import main
+
+ring = replace(gan.presets["ring"], loss="minimax", unroll=5)
+presets = {
+    "ring": ring,
+    "grid": replace(ring, source="grid"),
+    "stacked": replace(
+        ring,
+        source="stacked-digits:tfds:mnist",
+        network="dcgan",
+        width=16,
+        batch_size=128,
+        steps=20_000,
+        generator_learning_rate=2e-4,
+        discriminator_learning_rate=2e-4,
+        eval_every=5000,
+    ),
+}
+
+experiment = gan_experiment(__file__, presets, __doc__)
+
+if __name__ == "__main__":
+    main(experiment)

@@ -1,0 +1,28 @@
+"""Wasserstein GAN (Arjovsky et al. 2017, arXiv:1701.07875): a critic of clipped weights, five steps of it for each of
+the generator's, RMSprop 5e-5.
+
+python -m experiments.wgan                     real digits, 16×16
+python -m experiments.wgan mnist               28×28
+python -m experiments.wgan cifar10             32×32
+"""
+
+from dataclasses import replace
+
+from experiments import dcgan
+from experiments.adversarial import gan_experiment
+from jaxgen.training.experiment import main
+
+changes = {
+    "loss": "wasserstein",
+    "clip": 0.01,
+    "discriminator_steps": 5,
+    "optimiser": "rmsprop",
+    "generator_learning_rate": 5e-5,
+    "discriminator_learning_rate": 5e-5,
+}
+presets = {name: replace(dcgan.presets[name], **changes) for name in ("digits", "mnist", "cifar10")}
+
+experiment = gan_experiment(__file__, presets, __doc__)
+
+if __name__ == "__main__":
+    main(experiment)

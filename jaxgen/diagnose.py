@@ -1,0 +1,326 @@
+"""Why a GAN fails: a verdict, by what its metrics show; and the local dynamics of a small game.
+
+found = diagnose(read_metrics(run), data.label_names)
+print(found.verdict, found.missing)                      # partial_mode_collapse ("(2, 0)", "(0, -2)")
+print(found)                                             # the verdict, its evidence, advice
+
+eigenvalues = game_eigenvalues(gan, state, batch)        # of a GAN of up to 5,000 parameters
+
+A loss means another thing in each game, so the rules read what means the same in all: how many pairs D ranks rightly,
+how G's gradient compares with what it was, and the samples.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Complex, Float, PyTree
+
+from jaxgen.types import Batch, State
+
+__all__ = ["VERDICTS", "Diagnosis", "diagnose", "game_eigenvalues", "game_jacobian", "missing_of", "recent_shares"]
+
+Record = Mapping[str, float | int]
+
+VERDICTS: dict[str, tuple[str, str]] = {  # what it means, and what helps
+    "undecided": ("too few records, or too little learned, to tell", "train on, or lower --log-every and --eval-every"),
+    "healthy": ("no failure shows", ""),
+    "divergence": (
+        "losses or samples run away",
+        "lower learning rates and b1; a constraint on D: gradient_penalty, clip_weights or spectral normalisation for "
+        "loss wasserstein, the penalty r1 for the others",
+    ),
+    "vanishing_gradient": (
+        "G's gradient is gone",
+        "loss non_saturating, or wasserstein with gradient_penalty; fewer discriminator steps",
+    ),
+    "overpowering_discriminator": (
+        "D is sure of every pair and the samples do not get better",
+        "a lower rate or fewer steps of D; the penalties r1 or gradient_penalty, spectral normalisation, loss "
+        "wasserstein",
+    ),
+    "total_mode_collapse": (
+        "all samples are alike",
+        "a lower rate of G; unroll=5, packing=2, or loss wasserstein with gradient_penalty",
+    ),
+    "partial_mode_collapse": (
+        "part of the data is never generated",
+        "packing=2, unroll=5, or loss wasserstein with gradient_penalty",
+    ),
+    "oscillation": (
+        "the players chase each other and do not settle",
+        "the penalties r1 or gradient_penalty, unroll=5, lower rates and b1, an averaged generator (ema)",
+    ),
+}
+
+RECENT = 1 / 3  # of the run is judged: what passed before is no failure
+FEWEST_STEPS, FEWEST_EVALUATIONS = 20, 3  # either is enough to judge; with fewer a start looks like a failure
+SURE = 0.98  # of the pairs ranked rightly: D errs only on 1 in 50
+CERTAIN = 0.95  # D(x) - D(G(z)) where 1 is all that there is to gain
+DEAD = 1e-3  # norm of G's gradient: at the start it is 0.01 to 10 in all of the games
+FADED = 0.1  # of its largest: the slope of a loss that does not saturate grows as D gets surer
+FAR = 1e3  # loss or D(x) - D(G(z)): no 1-Lipschitz D has over 222 between 64 × 64 × 3 images in [-1, 1]
+SCATTERED = 5.0  # diversity: samples five times as far apart as the data
+ALIKE = 0.1  # diversity: one mode of the ring or grid has under 0.02, one image under noise of a tenth has 0.1
+UNVARIED = 0.5  # diversity: where no labels say more, as little as half of the data's
+DOMINANT = 0.95  # of the samples that are in any mode are in one
+MISSING = 0.1  # of its fair share: a mode with less is missing
+FAIR = 0.5  # of its fair share: a mode with more is not missing by any chance
+MOST = 0.9  # of the modes, where they are too many for a histogram: some are missed by chance
+ON_MODES = 0.1  # of the samples are in some mode: with fewer their histogram says nothing
+GOOD = 0.5  # share of modes × share of good samples: a sure D does no harm that lets these through
+POOR = 0.1  # of the same: so little without a failure that shows has not been learned yet
+TURNOVER = 0.25  # total variation from one histogram to the next: chance alone makes 0.03 (8 modes, 2,500 samples)
+LOSING = 0.05  # of the modes, from half a fair share to missing at each evaluation: one of eight every 2½ times
+BLIND = 0.6  # of the pairs ranked rightly: D that tells no more of samples that are in no mode has lost sight of G
+HALF = 0.5  # of the modes: so many are touched by chance where G has the data's extent
+SWING = 0.12  # standard deviation of D's accuracy, or of the diversity, about its trend: 0.03 near an equilibrium
+RELAPSE = 0.5  # of the best that was: as much is lost again
+IMPROVEMENT = 0.05  # of the score, or of the FID's logarithm, over the third of the run before: still learning
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What fails, and by what it shows.
+
+    verdict:  a key of `VERDICTS`
+    evidence: the figures that were read, by name; those that a run lacks are absent
+    missing:  names of the modes or classes that are not generated
+    advice:   the cures that this library has
+    """
+
+    verdict: str
+    evidence: Mapping[str, float | str]
+    missing: tuple[str, ...] = ()
+    advice: str = ""
+
+    def __str__(self) -> str:
+        shown = (f"{k.replace('_', ' ')} {v if isinstance(v, str) else f'{v:.3g}'}" for k, v in self.evidence.items())
+        lines = {
+            "verdict": f"{self.verdict.replace('_', ' ')}: {VERDICTS[self.verdict][0]}",
+            "evidence": ", ".join(shown),
+            "missing": ", ".join(self.missing),
+            "advice": self.advice,
+        }
+        return "\n".join(f"{name:10}{line}" for name, line in lines.items() if line)
+
+
+def diagnose(records: Sequence[Record], label_names: Sequence[str] = (), eigenvalues: Any = None) -> Diagnosis:
+    """The verdict on a run, from its records in order, as `jaxgen.training.logging.read_metrics` gives them.
+
+    A failure that hides others comes first: of samples that ran away no mode can be missing. The `eigenvalues` of the
+    game's Jacobian, where they are known, join the evidence.
+    """
+    steps = [record for record in records if "discriminator_loss" in record]
+    evaluations = _evaluations(records)
+    evidence = _of_steps(steps)
+    evidence_of_samples, missing = _of_evaluations(evaluations, label_names)
+    evidence |= evidence_of_samples
+
+    def get(name: str) -> float:
+        return evidence.get(name, math.nan)  # which fulfils no comparison
+
+    improving, arriving = get("improvement") > IMPROVEMENT, get("modes_gained") > IMPROVEMENT
+    sure = get("discriminator_accuracy") >= SURE and not improving and not get("score") >= GOOD
+    bad = get("score") < GOOD and not improving
+    dead = get("generator_gradient") < DEAD
+    faded = dead or get("generator_gradient_of_peak") < FADED
+    gap = get("output_on_real") - get("output_on_fake")
+    harmful = "score" in evidence or CERTAIN <= gap <= 2 - CERTAIN  # a critic's gap has no such scale
+    on_modes = get("in_modes") >= ON_MODES
+    lost = get("discriminator_accuracy") < BLIND and get("in_modes") < ON_MODES and get("modes_found") < HALF
+    swinging = get("accuracy_swing") > SWING or get("diversity_swing") > SWING
+    come_and_go = get("turnover") > TURNOVER or get("modes_lost") > LOSING
+    restless = lost or swinging or come_and_go or get("score_of_best") < RELAPSE
+    few = "in_modes" not in evidence and get("modes_found") < MOST
+    unvaried = "modes_found" not in evidence and get("diversity") < UNVARIED
+
+    if "not_finite" in evidence or get("loss") > FAR or gap > FAR or get("diversity") > SCATTERED:
+        verdict = "divergence"
+    elif len(steps) < FEWEST_STEPS and len(evaluations) < FEWEST_EVALUATIONS:
+        verdict = "undecided"
+    elif sure and faded:
+        verdict = "vanishing_gradient"
+    elif get("diversity") < ALIKE or (on_modes and get("largest_share") >= DOMINANT):
+        verdict = "total_mode_collapse"
+    elif bad and dead:
+        verdict = "vanishing_gradient"
+    elif sure and harmful:
+        verdict = "overpowering_discriminator"
+    elif restless and not improving:
+        verdict = "oscillation"
+    elif (missing or few or unvaried) and not arriving:
+        verdict = "partial_mode_collapse"
+    else:
+        verdict = "undecided" if bad and get("score") < POOR else "healthy"
+    if eigenvalues is not None:
+        evidence["largest_real_part"] = float(np.real(eigenvalues).max())
+        evidence["largest_imaginary_part"] = float(np.abs(np.imag(eigenvalues)).max())
+    return Diagnosis(verdict, evidence, missing, VERDICTS[verdict][1])
+
+
+def recent_shares(records: Sequence[Record]) -> Float[np.ndarray, "n k"]:
+    """The shares of the modes at each of the last evaluations, those of the last third; empty where there are none."""
+    shares = []
+    for record in _recent(_evaluations(records)):
+        names = itertools.takewhile(record.__contains__, map("share_{}".format, itertools.count()))
+        shares.append([record[name] for name in names])
+    return np.array(shares) if shares and len(set(map(len, shares))) == 1 else np.zeros((0, 0))
+
+
+def missing_of(shares: Float[np.ndarray, "k"]) -> list[int]:
+    """Which modes have under a tenth of their fair share of the samples that are in any mode; none, where those are
+    too few to say."""
+    total = shares.sum()
+    return np.flatnonzero(shares < MISSING * total / len(shares)).tolist() if total >= ON_MODES else []
+
+
+def _evaluations(records: Sequence[Record]) -> list[Record]:
+    """One a step, the later: the figures of the last may have been computed twice."""
+    return list({r["step"]: r for r in records if "discriminator_loss" not in r and len(r) > 1}.values())
+
+
+def _recent(values: Sequence | np.ndarray) -> Sequence | np.ndarray:
+    return values[-max(3, math.ceil(RECENT * len(values))) :]
+
+
+def _swing(values: Sequence[float] | np.ndarray) -> float:
+    """The standard deviation about a straight line through the values."""
+    time = np.arange(len(values)) - (len(values) - 1) / 2
+    slope = np.dot(time, values) / max(np.dot(time, time), 1)
+    return float(np.std(np.asarray(values) - slope * time))
+
+
+def _of_steps(steps: Sequence[Record]) -> dict[str, float | str]:
+    """The evidence of the step metrics."""
+
+    def series(name: str) -> Float[np.ndarray, "n"]:
+        return np.array([record[name] for record in steps if name in record])
+
+    evidence: dict[str, float | str] = {}
+    bad = ((record["step"], name) for record in steps for name, value in record.items() if not math.isfinite(value))
+    if first := min(bad, default=None):
+        evidence["not_finite"] = f"{first[1]} at step {first[0]}"
+    losses = np.abs([series(f"{player}_loss") for player in ("discriminator", "generator") if steps])
+    if losses.size:
+        evidence["loss"] = float(np.median(_recent(losses.max(0))))
+    if len(accuracy := _recent(series("discriminator_accuracy"))):
+        evidence |= {"discriminator_accuracy": float(accuracy.mean()), "accuracy_swing": _swing(accuracy)}
+    for side in ("real", "fake"):
+        if len(output := _recent(series(f"discriminator_{side}"))):
+            evidence[f"output_on_{side}"] = float(output.mean())
+    if len(gradient := series("generator_gradient_norm")):
+        now, opposite = (float(np.median(_recent(x))) for x in (gradient, series("discriminator_gradient_norm")))
+        evidence["generator_gradient"] = now
+        evidence["generator_gradient_of_peak"] = now / max(float(np.nanmax(gradient)), 1e-12)
+        evidence["gradient_ratio"] = now / max(opposite, 1e-12)
+    return evidence
+
+
+def _of_evaluations(evaluations: Sequence[Record], label_names: Sequence[str]):
+    """The evidence of the samples, and the names of the missing modes."""
+    evidence: dict[str, float | str] = {}
+    late = _recent(evaluations)
+    for name in ("diversity", "high_quality", "fid"):
+        if values := [record[name] for record in late if math.isfinite(record.get(name, math.nan))]:
+            evidence[name] = float(np.median(values))
+            if name == "diversity" and len(values) > 2:
+                evidence["diversity_swing"] = _swing(values)
+    shares = recent_shares(evaluations)
+    k = shares.shape[1] or len(label_names)
+    found = "modes_covered" if any("modes_covered" in record for record in late) else "classes_found"
+    missing: tuple[str, ...] = ()
+    if shares.size:
+        total = shares.sum(axis=1)
+        evidence["in_modes"] = float(np.median(total))
+        evidence["largest_share"] = float(np.median(shares.max(axis=1) / np.maximum(total, 1e-12)))
+        if len(shares) > 1:  # with the share that is in no mode
+            whole = np.column_stack([shares, np.maximum(0, 1 - total)])
+            evidence["turnover"] = float(np.abs(np.diff(whole, axis=0)).sum(axis=1).mean() / 2)
+            of_fair = shares * k / np.maximum(total, 1e-12)[:, None] * (total >= ON_MODES)[:, None]
+            lost = (of_fair[:-1] > FAIR) & (of_fair[1:] < MISSING) & (total[1:] >= ON_MODES)[:, None]
+            evidence["modes_lost"] = float(lost.mean())
+        what = "mode" if found == "modes_covered" else "class"
+        lacking = missing_of(shares.mean(axis=0))
+        missing = tuple(label_names[i] if i < len(label_names) else f"{what} {i}" for i in lacking)
+
+    third = math.ceil(len(evaluations) * RECENT)
+
+    def rise(values: Sequence[float]) -> float:
+        """Of the mean over the last third of the run above that over the third before."""
+        return float(np.mean(values[-third:]) - np.mean(values[-2 * third : -third]))
+
+    covered = [record[found] / k for record in evaluations if found in record] if k else []
+    quality = [share * r["high_quality"] for share, r in zip(covered, evaluations, strict=False) if "high_quality" in r]
+    closeness = [-math.log(max(record["fid"], 1e-12)) for record in evaluations if "fid" in record]
+    if covered:
+        evidence["modes_found"] = float(np.median(_recent(covered)))
+    if quality:
+        means = [float(np.mean(quality[max(0, i - third) : i])) for i in range(third, len(quality) + 1)]
+        evidence["score"] = means[-1]
+        if max(means) >= POOR:
+            evidence["score_of_best"] = means[-1] / max(means)
+    if len(covered) > third:
+        evidence["modes_gained"] = rise(covered)
+    if len(progress := quality or closeness) > third:
+        evidence["improvement"] = rise(progress)
+    return evidence, missing
+
+
+def game_jacobian(vector_field: Callable[[PyTree], PyTree], parameters: PyTree) -> Float[Array, "n n"]:
+    """∂vᵢ/∂wⱼ of the simultaneous gradient field v(w) = (-∇_θ L_G, -∇_φ L_D) of all parameters w = (θ, φ), flattened
+    (Mescheder et al. 2017, section 2.2): one `jvp` for each basis vector, some hundreds at a time.
+
+    About an equilibrium an eigenvalue with a positive real part is an instability, an imaginary part a rotation; a
+    step of size h multiplies by 1 + h λ, so a purely imaginary λ makes simultaneous descent spiral outwards.
+    """
+    flat, unravel = ravel_pytree(parameters)
+
+    def field(w: Array) -> Array:
+        return ravel_pytree(vector_field(unravel(w)))[0]
+
+    columns = jax.lax.map(lambda e: jax.jvp(field, (flat,), (e,))[1], jnp.eye(len(flat)), batch_size=256)
+    return columns.T
+
+
+LARGEST_GAME = 5000  # parameters: the eigenvalues of n take O(n³), minutes here
+
+
+def game_eigenvalues(gan, state: State, batch: Batch, seed: int = 0) -> Complex[np.ndarray, "n"]:
+    """The eigenvalues of the Jacobian of `gan`'s game at `state`, on this batch and one fixed draw of the noise.
+
+    ValueError for a game of more than 5,000 parameters.
+    """
+    players = {"generator": state.generator, "discriminator": state.discriminator}
+    parameters = {name: player.params for name, player in players.items()}
+    n = sum(x.size for x in jax.tree.leaves(parameters))
+    if n > LARGEST_GAME:
+        raise ValueError(f"the game has {n:,} parameters: eigenvalues are computed of up to {LARGEST_GAME:,}")
+    image, label = jax.tree.map(lambda x: x[-1], gan._minibatches(batch))
+    key = jax.random.key(seed)
+    latent = gan.prior(jax.random.split(jax.random.clone(key))[0], len(image))  # as G's step draws it
+    descent = optax.sgd(1.0)  # moves a player by its part of the field
+
+    def field(parameters: PyTree) -> PyTree:
+        g, d = (player.replace(params=parameters[name]) for name, player in players.items())
+        game = dataclasses.replace(gan, generator_optimiser=descent)
+        moved_g, _ = game._generator_step(
+            g.replace(optimiser=descent.init(g.params)), d, jax.random.clone(key), image, label
+        )
+        game = dataclasses.replace(gan, discriminator_optimiser=descent)
+        fake, _ = gan._apply(gan.generator, g.variables, latent, label)
+        moved_d, _ = game._discriminator_step(
+            d.replace(optimiser=descent.init(d.params)), jax.random.clone(key), image, fake, latent, label
+        )
+        moved = {"generator": moved_g.params, "discriminator": moved_d.params}
+        return jax.tree.map(jnp.subtract, moved, parameters)
+
+    return np.linalg.eigvals(np.asarray(jax.jit(lambda p: game_jacobian(field, p))(parameters))).astype(complex)

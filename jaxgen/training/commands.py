@@ -1,0 +1,203 @@
+"""What can be done with a run: samples, figures, pictures, a diagnosis; and what training shares with it."""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax.sharding import Mesh
+
+from jaxgen.data import Dataset, StreamedDataset, load
+from jaxgen.report import draw_samples, plot_curves, plot_diagnosis, save_image, write_page
+from jaxgen.training.command_line import find_run, parse, use_cpu_devices
+from jaxgen.training.logging import read_metrics
+from jaxgen.training.mesh import data_mesh
+from jaxgen.training.population import summary
+from jaxgen.training.runs import check_data, read_run, restore_run, settings_of
+from jaxgen.types import State
+
+__all__ = ["diagnose", "drawer", "evaluate", "finish", "load_data", "mesh_of", "report", "sample", "use_devices"]
+
+
+def sample(experiment, args: list[str]) -> None:
+    """A grid of samples of a run, one row a label for a conditional model."""
+
+    @dataclass(frozen=True)
+    class Sample:
+        run: Path
+        """The folder of the run."""
+        n: int = 64
+        """How many images; of a conditional model a multiple of the number of labels."""
+        out: Path | None = None
+        """The PNG to write; default: samples.png in the run folder."""
+        seed: int = 0
+        """Of the latents."""
+        member: int = 0
+        """Which member of a population."""
+        labels: tuple[int, ...] = ()
+        """The classes to sample, each once; default: all."""
+        checkpoint: int | None = None
+        """The step to use; default: the newest."""
+
+    options = parse(Sample, args, f"{experiment.script} sample", sample.__doc__)
+    config, data = read_run(experiment, options.run)
+    model, states, step = restore_run(experiment, options.run, config, data, options.checkpoint)
+    if not 0 <= options.member < len(states):
+        raise ValueError(f"--member {options.member}: this run's members are 0 to {len(states) - 1}")
+    if options.n < 1:
+        raise ValueError(f"--n {options.n}: at least 1 is needed")
+    classes = getattr(model, "classes", 0)
+    labels = options.labels or tuple(range(classes))
+    if options.labels and not classes:
+        raise ValueError("--labels: this run's model is unconditional")
+    if len(labels) > classes or len(set(labels)) < len(labels):
+        raise ValueError(f"--labels {' '.join(map(str, labels))}: each of the {classes} classes can be named once")
+    for label in labels:
+        if not 0 <= label < classes:
+            raise ValueError(f"--labels {label}: this run's labels are 0 to {classes - 1}")
+    if labels and options.n % len(labels):
+        if options.labels:
+            raise ValueError(f"--n {options.n}: a multiple of the {len(labels)} labels is needed")
+        labels = labels[: options.n]  # the default: as many whole rows as n images make
+    columns = options.n // len(labels) if labels else math.isqrt(options.n - 1) + 1
+    n = columns * len(labels) if labels else options.n
+    extra = {"label": jnp.repeat(jnp.array(labels, jnp.int32), columns)} if labels else {}
+    draw = jax.jit(model.sample, static_argnums=2)
+    samples = draw(states[options.member], jax.random.key(options.seed), n, **extra)
+    out = options.out or options.run / "samples.png"
+    save_image(out, draw_samples(samples, columns))
+    print(f"{n} samples of step {step}: {out}")
+
+
+def evaluate(experiment, args: list[str]) -> None:
+    """The figures of a run on the test set; flags of the config replace the run's (another source, more samples)."""
+    folder = find_run(args)
+    stored = read_run(experiment, folder)[0] if folder else next(iter(experiment.presets.values()))
+
+    @dataclass(frozen=True)
+    class Evaluate:
+        run: Path
+        """The folder of the run."""
+        config: Annotated[type(stored), tyro.conf.arg(name="")] = stored
+        checkpoint: int | None = None
+        """The step to use; default: the newest."""
+
+    options = parse(Evaluate, args, f"{experiment.script} evaluate", evaluate.__doc__)
+    folder = options.run
+    _, trained_on = read_run(experiment, folder)
+    use_devices(dataclasses.replace(options.config, mesh=1))
+    training, test = load_data(options.config)
+    check_data(options.config, training, trained_on)
+    model, states, step = restore_run(experiment, folder, options.config, training, options.checkpoint)
+    figures_of = experiment.evaluator(options.config, model, training, test)
+    figures = summary([figures_of(state) for state in states])
+    (folder / "evaluation.json").write_text(json.dumps({"step": step, **figures}, indent=2) + "\n")
+    print(f"step {step}")
+    _print_figures(figures)
+
+
+def report(experiment, args: list[str]) -> None:
+    """The pictures of a run, and a page that shows them with the settings and the figures."""
+
+    @dataclass(frozen=True)
+    class Report:
+        run: Path
+        """The folder of the run."""
+
+    run = parse(Report, args, f"{experiment.script} report", report.__doc__).run
+    config, _ = read_run(experiment, run)
+    training, test = load_data(config)
+    model, states, _ = restore_run(experiment, run, config, training, None)
+    figures_of = experiment.evaluator(config, model, training, test)
+    finish(experiment, run, config, model, states[0], test, summary([figures_of(state) for state in states]))
+
+
+def diagnose(experiment, args: list[str]) -> None:
+    """What fails in a run, and by what it shows; also diagnosis.png in the run folder."""
+
+    @dataclass(frozen=True)
+    class Diagnose:
+        run: Path
+        """The folder of the run."""
+
+    if experiment.diagnose is None:
+        raise ValueError(f"{experiment.name}: only the training of a GAN is diagnosed")
+    run = parse(Diagnose, args, f"{experiment.script} diagnose", diagnose.__doc__).run
+    config, _ = read_run(experiment, run)
+    if config.seeds > 1:
+        raise ValueError(
+            f"{run} is a population, whose metrics are means over {config.seeds} runs: diagnose a single run"
+        )
+    training, test = load_data(config)
+    model, [state], step = restore_run(experiment, run, config, training, None)
+    figures = experiment.evaluator(config, model, training, test)(state)
+    records = [*read_metrics(run), {"step": step, **figures}]
+    found = experiment.diagnose(records, training.label_names)
+    plot_diagnosis(run / "diagnosis.png", records, found)
+    print(found)
+    print(f"figure    {run / 'diagnosis.png'}")
+
+
+def finish(experiment, run: Path, config, model, state, test, figures: dict[str, float]) -> None:
+    """Pictures, page, and the last lines: figures, where the pictures are, what to do next."""
+    save_image(run / "samples.png", drawer(model, test)(state))
+    experiment.pictures(config, model, state, test, run)
+    plot_curves(run / "curves.png", read_metrics(run))
+    write_page(run, f"{experiment.name}, step {int(state.step)}", settings_of(config), figures)
+    _print_figures(figures)
+    pictures = sorted(path.name for path in run.glob("*.png"))
+    print(f"pictures  {run}/ {' '.join(pictures)} report.html")
+    print(f"go on     python -m {experiment.script} --run {run} --resume --steps {2 * config.steps}")
+    print(f"sample    python -m {experiment.script} sample --run {run} --n 64 --out grid.png")
+
+
+def _print_figures(figures: Mapping[str, float]) -> None:
+    for name, value in figures.items():
+        print(f"{name.replace('_', ' '):32} {value:.4g}")
+
+
+def drawer(model, data) -> Callable[[State], np.ndarray]:
+    """A function of a state that draws samples from the same latents each time, one row a class; of points a
+    thousand."""
+    classes = getattr(model, "classes", 0)
+    columns = 8
+    points = len(data.example["image"].shape) == 1
+    labels = {"label": jnp.repeat(jnp.arange(classes, dtype=jnp.int32), columns)} if classes else {}
+    draw = jax.jit(partial(model.sample, n=1000 if points else columns * (classes or 8)))
+    return lambda state: draw_samples(draw(state, jax.random.key(0), **labels), columns)
+
+
+def load_data(config) -> tuple[Dataset | StreamedDataset, Dataset | StreamedDataset]:
+    options = {name: getattr(config, name) for name in ("image_size", "channels", "flip", "corrupt")}
+    return load(config.source, "train", **options), load(config.source, "test", **options)
+
+
+def use_devices(config) -> None:
+    """Before JAX starts: one device a core for convolutional models and populations, as far as they divide; else
+    one."""
+    cores = os.cpu_count() or 1
+    count = config.mesh
+    if count is None and (config.convolutional or config.seeds > 1):
+        count = _most(cores, config.seeds if config.seeds > 1 else config.batch_size)
+    use_cpu_devices(count or 1)
+
+
+def mesh_of(config) -> Mesh:
+    """All devices or as many as the config says; of a population's members each device has equally many."""
+    if config.mesh is None and config.seeds > 1:
+        return data_mesh(_most(len(jax.devices()), config.seeds))
+    return data_mesh(config.mesh)
+
+
+def _most(devices: int, shared: int) -> int:
+    """The most devices that share so many things equally."""
+    return max(n for n in range(1, devices + 1) if shared % n == 0)
