@@ -10,7 +10,7 @@ from experiments.adversarial import GANConfig, gan_experiment
 from jaxgen.training.experiment import main
 
 presets = {
-    "digits": GANConfig(network="dcgan", image_size=16, width=32, steps=3000),
+    "digits": GANConfig(network="dcgan", image_size=16, width=32, steps=4000, eval_every=2000),
     "mnist": GANConfig(source="tfds:mnist", network="dcgan", steps=20_000, checkpoint_every=1000, eval_every=5000),
     "cifar10": GANConfig(
         source="tfds:cifar10",

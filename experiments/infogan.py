@@ -38,7 +38,7 @@ class InfoGANConfig(GANConfig):
 
 
 presets = {
-    "digits": InfoGANConfig(image_size=16, width=32, steps=3000),
+    "digits": InfoGANConfig(image_size=16, width=32, steps=3000, batch_size=64, eval_every=1500),
     "mnist": InfoGANConfig(source="tfds:mnist", steps=50 * 469, checkpoint_every=5 * 469, eval_every=5 * 469),
 }
 

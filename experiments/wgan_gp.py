@@ -18,7 +18,7 @@ adam = {"generator_learning_rate": 1e-4, "discriminator_learning_rate": 1e-4, "b
 images = GANConfig(network="wgan_gp", latent=128, **critic, **adam)
 ring = replace(gan.presets["ring"], penalty_weight=0.1, batch_size=256, latent=2, **critic, **adam)
 presets = {
-    "digits": replace(images, image_size=16, width=32, steps=2000),
+    "digits": replace(images, image_size=16, width=32, steps=2000, eval_every=1000),
     "mnist": replace(
         images, source="tfds:mnist", batch_size=50, steps=200_000, checkpoint_every=5000, eval_every=10_000
     ),

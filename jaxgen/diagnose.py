@@ -82,7 +82,7 @@ TURNOVER = 0.25  # total variation from one histogram to the next: chance alone 
 LOSING = 0.05  # of the modes, from half a fair share to missing at each evaluation: one of eight every 2½ times
 BLIND = 0.6  # of the pairs ranked rightly: D that tells no more of samples that are in no mode has lost sight of G
 HALF = 0.5  # of the modes: so many are touched by chance where G has the data's extent
-SWING = 0.12  # standard deviation of D's accuracy, or of the diversity, about its trend: 0.03 near an equilibrium
+SWING = 0.08  # standard deviation of D's accuracy, or of the diversity, about its trend: 0.04 at an equilibrium
 RELAPSE = 0.5  # of the best that was: as much is lost again
 IMPROVEMENT = 0.05  # of the score, or of the FID's logarithm, over the third of the run before: still learning
 
@@ -203,25 +203,25 @@ def _of_steps(steps: Sequence[Record]) -> dict[str, float | str]:
     """The evidence of the step metrics."""
 
     def series(name: str) -> Float[np.ndarray, "n"]:
-        return np.array([record[name] for record in steps if name in record])
+        return np.array([record[name] for record in steps if math.isfinite(record.get(name, math.nan))])
 
     evidence: dict[str, float | str] = {}
     bad = ((record["step"], name) for record in steps for name, value in record.items() if not math.isfinite(value))
     if first := min(bad, default=None):
         evidence["not_finite"] = f"{first[1]} at step {first[0]}"
-    losses = np.abs([series(f"{player}_loss") for player in ("discriminator", "generator") if steps])
-    if losses.size:
-        evidence["loss"] = float(np.median(_recent(losses.max(0))))
+    losses = [np.abs(_recent(series(f"{player}_loss"))) for player in ("discriminator", "generator")]
+    if all(map(len, losses)):
+        evidence["loss"] = float(max(map(np.median, losses)))
     if len(accuracy := _recent(series("discriminator_accuracy"))):
         evidence |= {"discriminator_accuracy": float(accuracy.mean()), "accuracy_swing": _swing(accuracy)}
     for side in ("real", "fake"):
         if len(output := _recent(series(f"discriminator_{side}"))):
             evidence[f"output_on_{side}"] = float(output.mean())
     if len(gradient := series("generator_gradient_norm")):
-        now, opposite = (float(np.median(_recent(x))) for x in (gradient, series("discriminator_gradient_norm")))
-        evidence["generator_gradient"] = now
-        evidence["generator_gradient_of_peak"] = now / max(float(np.nanmax(gradient)), 1e-12)
-        evidence["gradient_ratio"] = now / max(opposite, 1e-12)
+        now = float(np.median(_recent(gradient)))
+        evidence |= {"generator_gradient": now, "generator_gradient_of_peak": now / max(float(gradient.max()), 1e-12)}
+        if len(opposing := _recent(series("discriminator_gradient_norm"))):
+            evidence["gradient_ratio"] = now / max(float(np.median(opposing)), 1e-12)
     return evidence
 
 

@@ -32,10 +32,9 @@ def test_every_setting_has_its_number_of_modes(tmp_path, monkeypatch):
     with jax.debug_key_reuse(False):  # it sees reuse in every vmap of a scan over keys
         run("--run", tmp_path / "s", *flags)
     found = json.loads((tmp_path / "s" / "sensitivity.json").read_text())["unrolled GAN"]
-    for modes in (found["1"], found["2"]):
-        assert np.shape(modes) == (2, 1)
-        assert modes[1] == [0]  # a run that diverged covers nothing
-        assert 0 <= modes[0][0] <= 8
+    assert np.shape(found["1"]) == np.shape(found["2"]) == (2, 1)
+    assert found["1"][1] == found["2"][1]  # at a rate of nothing the generator stays where it starts, whatever k
+    assert all(0 <= modes <= 8 for (modes,) in found["1"] + found["2"])
     assert np.asarray(Image.open(tmp_path / "s" / "sensitivity.png")).std() > 1
 
 

@@ -1,0 +1,91 @@
+"""The zoo of GANs by its command line, in this process, at tiny size."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+from support import SHORT, fails
+
+from experiments import dcgan, infogan, lsgan, sngan, unrolled_gan, vae, wgan, wgan_gp
+from jaxgen.data import Dataset
+from jaxgen.training.experiment import main
+
+TINY = ["--width", "8", "--image-size", "8"]
+EXPERIMENTS = {
+    "lsgan": (lsgan, [*TINY, "--packing", "2"]),
+    "wgan": (wgan, [*TINY, "--discriminator-steps", "2", "--seeds", "2"]),
+    "wgan_gp": (wgan_gp, [*TINY, "--discriminator-steps", "2"]),
+    "sngan": (sngan, [*TINY, "--conditional"]),
+    "unrolled_gan": (unrolled_gan, ["--unroll", "1", "--eval-every", "4"]),
+    "infogan": (infogan, ["--width", "4", "--image-size", "8"]),
+}
+PICTURES = {
+    "unrolled_gan": {"points.png"},
+    "infogan": {"categories.png", "continuous_0.png", "continuous_1.png"},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """One short run of each experiment."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, (module, flags) in EXPERIMENTS.items():
+        with jax.debug_key_reuse("--seeds" not in flags):  # it sees reuse in every vmap of a scan over keys
+            main(module.experiment, [*SHORT, *flags, "--run", str(folder / name)])
+    return folder
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_run_folder_is_complete(runs, name):
+    pictures = {"samples.png", "curves.png"} | PICTURES.get(name, {"interpolations.png"})
+    assert {path.name for path in (runs / name).glob("*.png")} - {"diagnosis.png"} == pictures
+    for picture in pictures:
+        assert np.asarray(Image.open(runs / name / picture)).std() > 1
+
+
+@pytest.mark.parametrize("module", [dcgan, lsgan, wgan, wgan_gp, sngan, infogan])
+def test_presets_of_mnist_and_cifar_make_a_step(module):
+    """Traced without data or arithmetic."""
+    for preset, shape in {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}.items():
+        if (config := module.presets.get(preset)) is None:
+            continue
+        data = Dataset({"image": np.zeros((0, *shape), np.uint8), "label": np.zeros(0, np.int32)}, tuple("0123456789"))
+        model = module.experiment.build(config, data)
+        n = config.batch_size * model.minibatches
+        spec = {"image": jax.ShapeDtypeStruct((n, *shape), np.uint8), "label": jax.ShapeDtypeStruct((n,), np.int32)}
+        state = jax.eval_shape(model.init, jax.random.key(0), spec)
+        after, metrics = jax.eval_shape(model.step, state, spec)
+        assert after.generator.params.keys() == state.generator.params.keys() and "generator_loss" in metrics
+
+
+def test_figures_of_a_gan_are_stored_with_their_counts(runs):
+    record = [json.loads(line) for line in (runs / "wgan_gp" / "metrics.jsonl").read_text().splitlines()][-1]
+    assert record["real_samples"] == 1000 and record["fake_samples"] == 1000
+    assert record["fid"] > 0 and 0 <= record["precision"] <= 1 and record["inception_score"] >= 1
+    assert sum(record[f"share_{i}"] for i in range(10)) == pytest.approx(1)
+    points = [json.loads(line) for line in (runs / "unrolled_gan" / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in points if "modes_covered" in r] == [4, 8, 12]
+
+
+def test_population_shows_its_members_and_their_mean(runs, capsys, tmp_path):
+    run = ["--run", str(runs / "wgan")]
+    for member in (0, 1):
+        main(
+            wgan.experiment,
+            ["sample", *run, "--member", str(member), "--n", "4", "--out", str(tmp_path / f"{member}.png")],
+        )
+    assert (tmp_path / "0.png").read_bytes() != (tmp_path / "1.png").read_bytes()
+    assert "members are 0 to 1" in fails(capsys, wgan, ["sample", *run, "--member", "2"])
+    main(wgan.experiment, ["evaluate", *run])
+    figures = json.loads((runs / "wgan" / "evaluation.json").read_text())
+    assert figures["fid"] > 0 and figures["fid_std"] > 0
+    assert "diagnose a single run" in fails(capsys, wgan, ["diagnose", *run])
+
+
+def test_diagnosis_of_a_run(runs, capsys):
+    main(unrolled_gan.experiment, ["diagnose", "--run", str(runs / "unrolled_gan")])
+    assert capsys.readouterr().out.startswith("verdict")
+    assert np.asarray(Image.open(runs / "unrolled_gan" / "diagnosis.png")).std() > 1
+    assert "only the training of a GAN" in fails(capsys, vae, ["diagnose", "--run", runs / "vae"])
