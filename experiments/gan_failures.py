@@ -1,0 +1,228 @@
+"""How GANs fail, and what cures each: every run is diagnosed.
+
+python -m experiments.gan_failures             some minutes on a laptop
+
+1. Non-convergence. min_x max_y x y is the game about a Wasserstein GAN's equilibrium (the Dirac-GAN of Mescheder et al.
+   2018): eigenvalues ±i, so simultaneous descent spirals out and alternating descent circles; extra-gradient, R1 and
+   averaging converge. On a ring of eight Gaussians: a generator faster than its discriminator finds the modes and
+   loses them again; unrolling (Metz et al. 2017) and R1 keep them.
+2. Mode collapse on the ring: WGAN-GP, PacGAN.
+3. Vanishing gradient: the minimax loss, G away from the data, and D five steps to its one (Arjovsky & Bottou 2017).
+   The non-saturating loss has a gradient, WGAN-GP one that leads to the data.
+
+Writes failures.png and failures.json into the run folder.
+"""
+
+import functools
+import json
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import linen as nn
+from jax.scipy.stats import norm
+from matplotlib.figure import Figure
+
+from experiments.adversarial import point_evaluator, sampled
+from jaxgen.data import load, toy_world
+from jaxgen.diagnose import Diagnosis, diagnose, game_jacobian
+from jaxgen.models import GAN
+from jaxgen.networks import PointDiscriminator, PointGenerator
+from jaxgen.report import plot_eigenvalues
+from jaxgen.training import fit
+from jaxgen.training.command_line import one_line, parse, stop, use_compilation_cache, use_cpu_devices
+from jaxgen.training.logging import read_metrics
+
+RATE, ROUNDS = 0.1, 600  # of the bilinear game
+
+
+def field(point, gamma=0.0):
+    """(-∂/∂x, ∂/∂y) of x y - γ/2 y²; γ is the weight of R1."""
+    x, y = point
+    return jnp.stack([-y, x - gamma * y])
+
+
+def simultaneous(point, gamma=0.0):
+    return point + RATE * field(point, gamma)
+
+
+def alternating(point):
+    y = point[1] + RATE * point[0]
+    return jnp.stack([point[0] - RATE * y, y])
+
+
+def extra_gradient(point):
+    return point + RATE * field(simultaneous(point))
+
+
+BILINEAR: dict[str, tuple[Callable, bool]] = {  # a step, and whether its iterates are averaged
+    "simultaneous": (simultaneous, False),
+    "alternating": (alternating, False),
+    "cure: extra-gradient": (extra_gradient, False),
+    "cure: R1, γ = 0.5": (functools.partial(simultaneous, gamma=0.5), False),
+    "cure: averaging": (alternating, True),
+}
+
+
+def play(step: Callable, averaged: bool) -> tuple[np.ndarray, Diagnosis]:
+    """The path from (2, 2), and its diagnosis as of a GAN with data N(0, 1), G's samples N(x, 1) and D(r) = y r."""
+    _, path = jax.lax.scan(lambda point, _: (step(point), point), jnp.full(2, 2.0), length=ROUNDS)
+    x, y = (np.cumsum(path, axis=0) / np.arange(1, ROUNDS + 1)[:, None] if averaged else np.asarray(path)).T
+    metrics = {
+        "discriminator_loss": x * y,
+        "generator_loss": -x * y,
+        "discriminator_accuracy": np.asarray(norm.cdf(-np.sign(y) * x / np.sqrt(2))),
+        "discriminator_gradient_norm": abs(x),
+        "generator_gradient_norm": abs(y),
+    }
+    means = {name: values.reshape(-1, 10).mean(axis=1) for name, values in metrics.items()}
+    records = [{"step": 10 * i} | {k: float(v[i]) for k, v in means.items()} for i in range(ROUNDS // 10)]
+    return np.stack([x, y], axis=-1), diagnose(records)
+
+
+class Away(nn.Module):
+    """A generator that starts where no data is: the supports do not meet, as those of images do not."""
+
+    generator: nn.Module
+
+    @nn.compact
+    def __call__(self, latent, label=None, *, train=False):
+        return self.generator(latent) + 5.0
+
+
+def adam(rate: float) -> optax.GradientTransformation:
+    return optax.adam(rate, 0.5, eps_root=1e-16)  # a root with a slope at 0, for unrolling
+
+
+TANH = {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}  # Unrolled GAN; else ReLU
+
+
+def gan(loss, g=1e-3, d=1e-3, tanh=True, **options) -> GAN:
+    """Two layers of 128 by Adam, at the rates `g` and `d`."""
+    generator, discriminator = (
+        n(hidden=(128, 128), **(TANH if tanh else {})) for n in (PointGenerator, PointDiscriminator)
+    )
+    return GAN(generator, discriminator, adam(g), adam(d), loss, latent=16, **options)
+
+
+def away(model: GAN, rate: float = 1e-3) -> GAN:
+    """G starts far from the data, and descends plainly: Adam would undo a gradient's size."""
+    return replace(model, generator=Away(model.generator), generator_optimiser=optax.sgd(rate))
+
+
+R1 = {"penalty": "r1", "penalty_weight": 0.1}
+GP = {"penalty": "gradient_penalty", "penalty_weight": 1.0, "discriminator_steps": 3}
+GANS = {
+    "non-convergence": {
+        "G at 3 times D's rate": gan("non_saturating", g=3e-3),
+        "cure: unrolled, K = 5": gan("non_saturating", g=3e-3, unroll=5),
+        "cure: equal rates, R1": gan("non_saturating", **R1),
+    },
+    "mode collapse": {
+        "non-saturating, ReLU": gan("non_saturating", tanh=False),
+        "cure: WGAN-GP": gan("wasserstein", tanh=False, **GP),
+        "cure: PacGAN, m = 4": gan("non_saturating", tanh=False, packing=4),
+    },
+    "vanishing gradient": {
+        "minimax, D at 5 steps": away(gan("minimax", discriminator_steps=5)),
+        "better: non-saturating": away(gan("non_saturating", discriminator_steps=5), 2e-4),  # D still overpowers
+        "cure: WGAN-GP": away(gan("wasserstein", **GP), 1e-2),
+    },
+}
+
+
+def train(model: GAN, steps: int, seed: int, run: Path) -> tuple[np.ndarray, Diagnosis]:
+    """Samples at the end, and the diagnosis."""
+    data, every = load("ring"), max(1, steps // 60)
+    evaluate = point_evaluator("ring", model)
+    often = {"log_every": every, "eval_every": 5 * every, "checkpoint_every": 0, "progress": False}
+    state = fit(model, data, steps=steps, batch_size=128, seed=seed, run=run, evaluate=evaluate, **often)
+    return np.concatenate(list(sampled(model, state, 1000))), diagnose(read_metrics(run), data.label_names)
+
+
+def draw(path: Path, rows: dict[str, dict[str, tuple[np.ndarray, Diagnosis]]]) -> None:
+    """A row for each failure: paths of the game and its eigenvalues; samples (blue) and modes (red)."""
+    columns = 1 + max(map(len, rows.values()))
+    figure = Figure(figsize=(2.4 * columns, 2.6 * len(rows)), layout="constrained")
+    panels = figure.subplots(len(rows), columns)
+    for axes in panels.flat[columns:]:
+        axes.set_axis_off()
+    for (failure, runs), row in zip(rows.items(), panels, strict=True):
+        for (name, (points, found)), axes in zip(runs.items(), row, strict=False):
+            axes.set_axis_on()
+            axes.set_title(f"{failure}\n{name}\n{found.verdict.replace('_', ' ')}", fontsize=8)
+            axes.plot(*(toy_world("ring").modes.T if failure in GANS else (0, 0)), "r+", zorder=3)
+            axes.plot(*points.T, "." if failure in GANS else "-", markersize=2, linewidth=0.7)
+    for gamma in (0.0, 0.5):
+        jacobian = game_jacobian(functools.partial(field, gamma=gamma), jnp.zeros(2))
+        plot_eigenvalues(panels[0, -1], np.linalg.eigvals(np.asarray(jacobian)).astype(complex), f"γ = {gamma}")
+    panels[0, -1].legend(fontsize=7)
+    panels[0, -1].set_title("eigenvalues", fontsize=8)
+    figure.savefig(path, dpi=90)
+
+
+@dataclass(frozen=True)
+class Options:
+    run: Path = Path("runs/gan_failures")
+    """The folder of the figure, the table and the runs."""
+    steps: int = 5000
+    """Training steps of each GAN."""
+    seed: int = 0
+    """Of the parameters, the noise and the order of the data."""
+    overwrite: bool = False
+    """Delete what the run folder holds."""
+
+
+def prepare(options: Options) -> None:
+    """Makes the run folder. ValueError for what is not allowed."""
+    run = options.run
+    if options.steps < 1 or not 0 <= options.seed < 2**32:
+        raise ValueError(f"--steps {options.steps} --seed {options.seed}: at least 1, and 0 to 2**32 - 1 are allowed")
+    if run.exists() and any(run.iterdir()):
+        if not options.overwrite:
+            raise ValueError(f"{run} exists: choose --overwrite or another --run")
+        if not (run / "failures.json").exists():
+            raise ValueError(f"{run} is not the folder of such a run (no failures.json): not overwritten")
+        shutil.rmtree(run)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "failures.json").write_text("{}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    try:
+        options = parse(Options, sys.argv[1:] if argv is None else argv, "experiments.gan_failures", __doc__)
+        prepare(options)
+    except ValueError as error:
+        stop(2, f"error: {one_line(error)}")
+    use_compilation_cache()
+    use_cpu_devices(1)
+    rows = {"bilinear game": {}} | {failure: {} for failure in GANS}
+
+    def report(failure: str, name: str, points: np.ndarray, found: Diagnosis) -> None:
+        rows[failure][name] = points, found
+        modes = f"{8 * found.evidence['modes_found']:.3g} of 8 modes" if "modes_found" in found.evidence else ""
+        print(f"{failure:20}{name:28}{found.verdict.replace('_', ' '):28}{modes}", flush=True)
+
+    for name, how in BILINEAR.items():
+        report("bilinear game", name, *play(*how))
+    for failure, models in GANS.items():
+        for i, (name, model) in enumerate(models.items()):
+            folder = options.run / f"{failure.replace(' ', '_')}_{i}"
+            report(failure, name, *train(model, options.steps, options.seed, folder))
+    draw(options.run / "failures.png", rows)
+    table = {
+        failure: {name: {"verdict": d.verdict, "missing": d.missing, **d.evidence} for name, (_, d) in runs.items()}
+        for failure, runs in rows.items()
+    }
+    (options.run / "failures.json").write_text(json.dumps(table, indent=2) + "\n")
+    print(f"figure    {options.run / 'failures.png'}")
+
+
+if __name__ == "__main__":
+    main()
