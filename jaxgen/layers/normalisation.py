@@ -63,6 +63,7 @@ class SpectralNorm(nn.Module):
 
 
 def unit(x: Float[Array, "n"]) -> Float[Array, "n"]:
+    """x / ||x||."""
     return x / (jnp.linalg.norm(x) + 1e-12)
 
 

@@ -92,6 +92,7 @@ class ResNetGenerator(nn.Module):
 
 
 def constrained(layer: nn.Module, spectral_norm: bool, train: bool) -> Callable[[Array], Array]:
+    """The layer, spectrally normalised or as it is."""
     return partial(SpectralNorm(layer), train=train) if spectral_norm else layer
 
 

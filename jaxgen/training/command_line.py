@@ -78,6 +78,7 @@ def flag_of(field: str) -> str:
 
 
 def one_line(text: object) -> str:
+    """The text without line breaks or repeated blanks."""
     return " ".join(str(text).split())
 
 

@@ -177,6 +177,7 @@ def drawer(model, data) -> Callable[[State], np.ndarray]:
 
 
 def load_data(config) -> tuple[Dataset | StreamedDataset, Dataset | StreamedDataset]:
+    """Training and test split of the config's source."""
     options = {name: getattr(config, name) for name in ("image_size", "channels", "flip", "corrupt")}
     return load(config.source, "train", **options), load(config.source, "test", **options)
 

@@ -83,7 +83,7 @@ def test_parameter_counts_of_conditional_and_larger_resnets():
     assert count(params) == conv(3, 3, 64) + conv(3, 64, 64) + conv(1, 3, 64) + sum(blocks) + 1025
 
 
-def shapes_of(networks, shape, latent, *given):
+def check_shapes_of(networks, shape, latent, *given):
     generator, discriminator = networks
     assert output(generator, zeros(latent), *given)[0].shape == (2, *shape)
     logit = output(discriminator, zeros(*shape), *given)[0]
@@ -98,19 +98,19 @@ def test_shapes_at_every_size(shape, classes):
         (WGANGPGenerator, WGANGPDiscriminator),
         (DeepConvGenerator, DeepConvDiscriminator),
     ):
-        shapes_of((generator(shape, 4, classes=classes), discriminator(4, classes=classes)), shape, 7, *given)
-    shapes_of(
+        check_shapes_of((generator(shape, 4, classes=classes), discriminator(4, classes=classes)), shape, 7, *given)
+    check_shapes_of(
         (ResNetGenerator(shape, (6, 5, 4), classes), ResNetDiscriminator((4, 5, 5), classes=classes)), shape, 7, *given
     )
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 1), (27, 31, 3), (7, 50, 2)])
 def test_wgan_gp_takes_odd_sizes(shape):
-    shapes_of((WGANGPGenerator(shape, 4), WGANGPDiscriminator(4)), shape, 7)
+    check_shapes_of((WGANGPGenerator(shape, 4), WGANGPDiscriminator(4)), shape, 7)
 
 
 def test_points_of_any_number_of_features():
-    shapes_of((PointGenerator(5, (4,)), PointDiscriminator((4, 4))), (5,), 3)
+    check_shapes_of((PointGenerator(5, (4,)), PointDiscriminator((4, 4))), (5,), 3)
 
 
 @pytest.mark.parametrize(
