@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -235,10 +236,14 @@ def stacked_evaluator(config: GANConfig, model: GAN) -> Callable:
 
 def sampled(model: GAN, state, n: int) -> Iterator[np.ndarray]:
     """n samples, in batches, from the same latents each time; of a conditional model the classes in turn."""
-    draw = jax.jit(model.sample, static_argnums=2)
     label = {"label": jnp.arange(BATCH, dtype=jnp.int32) % model.classes} if model.classes else {}
     for key in jax.random.split(jax.random.key(0), n // BATCH):
-        yield np.asarray(draw(state, key, BATCH, **label))
+        yield np.asarray(_sample(model, state, key, **label))
+
+
+@partial(jax.jit, static_argnums=0)  # compiled once a model, not at every evaluation
+def _sample(model: GAN, state, key, **label):
+    return model.sample(state, key, BATCH, **label)
 
 
 def mean_distance(examples: np.ndarray) -> float:
