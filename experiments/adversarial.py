@@ -13,7 +13,7 @@ import optax
 from flax import linen as nn
 
 from jaxgen import networks
-from jaxgen.data import Mixture, load, toy_world
+from jaxgen.data import Dataset, Mixture, load, toy_world
 from jaxgen.diagnose import diagnose
 from jaxgen.losses import ADVERSARIAL_LOSSES, PENALTIES, clip_weights
 from jaxgen.metrics import (
@@ -23,13 +23,17 @@ from jaxgen.metrics import (
     features_of,
     inception_extractor,
     mode_coverage,
+    ms_ssim_diversity,
+    nearest_neighbours,
     read_stacked,
     real_features,
     sample_figures,
     train_classifier,
 )
+from jaxgen.metrics.ssim import WINDOW
 from jaxgen.models import GAN
 from jaxgen.networks.convolutional import pyramid
+from jaxgen.pixels import normalise
 from jaxgen.report import image_grid, plot_scatter, save_image
 from jaxgen.training import fit
 from jaxgen.training.experiment import Config, Experiment
@@ -38,14 +42,22 @@ SAMPLES = 10_000  # that figures of images are computed from
 POINTS = 2_500  # and those of points (Srivastava et al. 2017)
 BATCH = 500
 SHARES = 25  # up to so many modes or classes the share of each is logged
+TANH = {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
+POINT_NETWORKS = {  # units of the hidden layers, and how they differ from WGAN-GP's
+    "points": ((128, 128), {}),
+    "points_tanh": ((128, 128), TANH),  # Metz et al. 2017
+    "points_wide": ((512,) * 3, {}),  # Gulrajani et al. 2017
+}
 
 
 @dataclass(frozen=True)
 class GANConfig(Config):
-    network: Literal["mlp", "dcgan", "deep_conv", "wgan_gp", "resnet", "points", "points_wide"] = "mlp"
-    """The players; `points` are two layers of 128 (Unrolled GAN), `points_wide` three of 512 (WGAN-GP)."""
+    network: Literal["mlp", "dcgan", "deep_conv", "wgan_gp", "resnet", *POINT_NETWORKS] = "mlp"
+    """The players; for points two layers of 128 with ReLU or tanh (Unrolled GAN), or three of 512 (WGAN-GP's)."""
     width: int | None = None
-    """Channels of the convolutional players at full size; default: their paper's."""
+    """Channels of the convolutional players at full size, units of a layer for points; default: their paper's."""
+    discriminator_width: int | None = None
+    """Of the discriminator, where it is not `width`."""
     latent: int = 100
     """Latent units."""
     loss: Literal[tuple(ADVERSARIAL_LOSSES)] = "non_saturating"
@@ -87,7 +99,7 @@ class GANConfig(Config):
 
     @property
     def convolutional(self) -> bool:
-        return self.network not in ("mlp", "points", "points_wide")
+        return self.network not in ("mlp", *POINT_NETWORKS)
 
 
 def gan_experiment(script: str, presets: Mapping[str, GANConfig], doc: str, **replaced: Any) -> Experiment:
@@ -98,39 +110,40 @@ def gan_experiment(script: str, presets: Mapping[str, GANConfig], doc: str, **re
 
 def players(config: GANConfig, shape: tuple[int, ...], classes: int) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator for examples of `shape`."""
-    if (len(shape) == 1) != config.network.startswith("points"):
-        what, allowed = (
-            ("points", "points, points_wide") if len(shape) == 1 else ("images", "any but points, points_wide")
-        )
+    if (len(shape) == 1) != (config.network in POINT_NETWORKS):
+        allowed = ", ".join(POINT_NETWORKS)
+        what, allowed = ("points", allowed) if len(shape) == 1 else ("images", f"any but {allowed}")
         raise ValueError(f"--network {config.network}: for {what} of shape {shape} choose {allowed}")
     if config.spectral_norm and config.network != "resnet":
         raise ValueError(f"--spectral-norm: the discriminator of --network {config.network} has none; choose resnet")
     common = {"dtype": config.dtype}
-    if config.network.startswith("points"):
+    judge_width = config.discriminator_width or config.width
+    if config.network in POINT_NETWORKS:
         if classes:
             raise ValueError("--conditional: not for points")
-        if config.network == "points":
-            common |= {"hidden": (128, 128), "activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
-        return networks.PointGenerator(*shape, **common), networks.PointDiscriminator(**common)
+        hidden, style = POINT_NETWORKS[config.network]
+        make, judge = ((width or hidden[0],) * len(hidden) for width in (config.width, judge_width))
+        return (
+            networks.PointGenerator(*shape, make, **style, **common),
+            networks.PointDiscriminator(judge, **style, **common),
+        )
     common["classes"] = classes
     if config.network == "mlp":
         return networks.MLPGenerator(shape, **common), networks.MLPDiscriminator(**common)
     if config.network == "resnet":
-        scales = len(pyramid(*shape[:2]))
-        narrow = config.width or 128
-        wide = 2 * narrow if config.spectral_norm else narrow
+        wide = (config.width or 128) * (2 if config.spectral_norm else 1)
         judge = {} if config.spectral_norm else {"spectral_norm": False, "pooling": jnp.mean}
         return (
-            networks.ResNetGenerator(shape, (wide,) * scales, **common),
-            networks.ResNetDiscriminator((narrow,) * 4, **judge, **common),
+            networks.ResNetGenerator(shape, (wide,) * len(pyramid(*shape[:2])), **common),
+            networks.ResNetDiscriminator((judge_width or 128,) * 4, **judge, **common),
         )
-    width = {} if config.width is None else {"width": config.width}
     make, judge = {
         "dcgan": (networks.DCGANGenerator, networks.DCGANDiscriminator),
         "deep_conv": (networks.DeepConvGenerator, networks.DeepConvDiscriminator),
         "wgan_gp": (networks.WGANGPGenerator, networks.WGANGPDiscriminator),
     }[config.network]
-    return make(shape, **width, **common), judge(**width, **common)
+    widths = ({} if width is None else {"width": width} for width in (config.width, judge_width))
+    return make(shape, **next(widths), **common), judge(**next(widths), **common)
 
 
 def optimisers(config: GANConfig) -> tuple[optax.GradientTransformation, optax.GradientTransformation]:
@@ -174,25 +187,28 @@ def evaluator(config: GANConfig, model: GAN, train, test) -> Callable:
 
     Unlabelled images have such figures only by Inception.
     """
-    if config.network.startswith("points"):
+    if config.network in POINT_NETWORKS:
         return point_evaluator(config.source, model)
     if config.source.startswith("stacked-digits"):
         return stacked_evaluator(config, model)
     if not train.classes and config.inception is None:
         return lambda state: {}
-    extractor = inception_extractor(config.inception) if config.inception else classifier_extractor(train, fit)
+    reader = classifier_extractor(train, fit) if train.classes else None
+    extractor = inception_extractor(config.inception) if config.inception else reader
     real = real_features(extractor, train, SAMPLES)
-    classify = train_classifier(train, fit) if train.classes else None
-    on_test = {"classifier_accuracy_on_test_images": accuracy(classify, test)} if classify else {}
-    spread = mean_distance(train.batch(np.arange(min(len(train), BATCH)))["image"] / 127.5 - 1)
+    classify = reader and (lambda image: reader.logits(reader.features(image)))
+    on_test = {"classifier_accuracy_on_test_images": accuracy(classify, test)} if reader else {}
+    spread = mean_distance(normalise(train.batch(np.arange(min(len(train), BATCH)))["image"]))
 
     def evaluate(state) -> dict[str, float]:
         images = list(sampled(model, state, SAMPLES))
-        figures = {"diversity": mean_distance(images[0]) / spread}
-        figures |= sample_figures(extractor, real, features_of(extractor, images))
-        if not classify:
+        features = features_of(extractor, images)
+        figures = {"diversity": mean_distance(images[0]) / spread} | sample_figures(extractor, real, features)
+        if min(images[0].shape[1:3]) >= WINDOW:
+            figures["ms_ssim"] = ms_ssim_diversity(np.concatenate(images))
+        if not reader:
             return figures
-        found = np.concatenate([np.asarray(classify(image)).argmax(-1) for image in images])
+        found = np.asarray(reader.logits(features if reader is extractor else features_of(reader, images))).argmax(-1)
         share = np.bincount(found, minlength=train.classes) / len(found)
         figures["classes_found"] = float((share > 0.1 / train.classes).sum())
         figures["class_entropy"] = float(-(share * np.log(np.maximum(share, 1e-12))).sum())
@@ -201,7 +217,18 @@ def evaluator(config: GANConfig, model: GAN, train, test) -> Callable:
             figures["label_accuracy"] = float((found == asked).mean())
         return figures | shares(share) | on_test
 
-    return evaluate
+    return ByFeatures(evaluate, extractor.name)
+
+
+@dataclass(frozen=True)
+class ByFeatures:
+    """Figures of a state, and the name of the feature extractor by which they are."""
+
+    figures: Callable[[Any], dict[str, float]]
+    extractor: str
+
+    def __call__(self, state) -> dict[str, float]:
+        return self.figures(state)
 
 
 def point_evaluator(source: str, model: GAN) -> Callable:
@@ -256,9 +283,10 @@ def shares(share: np.ndarray) -> dict[str, float]:
     return {f"share_{i}": float(x) for i, x in enumerate(share)} if len(share) <= SHARES else {}
 
 
-def draw(config: GANConfig, model: GAN, state, test, run: Path) -> None:
-    """Points beside the data; of images walks between latents, of one class a row for a conditional model."""
-    if config.network.startswith("points"):
+def draw(config: GANConfig, model: GAN, state, train, test, run: Path) -> None:
+    """Points beside the data; of images walks between latents, of one class a row for a conditional model, and samples
+    each with the training image nearest to it."""
+    if config.network in POINT_NETWORKS:
         real, made = test.arrays["image"][:POINTS], np.concatenate(list(sampled(model, state, POINTS)))
         whose = np.repeat(np.arange(2), [len(real), len(made)])
         plot_scatter(run / "points.png", np.concatenate([real, made]), whose, ("data", "samples"))
@@ -270,3 +298,22 @@ def draw(config: GANConfig, model: GAN, state, test, run: Path) -> None:
     label = jnp.repeat(jnp.arange(rows, dtype=jnp.int32), columns) if model.classes else None
     images = jax.jit(model.generate)(state, latent.reshape(-1, model.latent), label)
     save_image(run / "interpolations.png", image_grid(images, columns))
+    draw_neighbours(model, state, train, run)
+
+
+def draw_neighbours(model: GAN, state, train, run: Path) -> None:
+    """32 samples, and right of each the training image nearest to it (Euclidean, of pixels): a copy shows memorising.
+
+    Streamed data are not searched.
+    """
+    if not isinstance(train, Dataset):
+        return
+    samples = next(sampled(model, state, BATCH))[:32]
+    nearest, least = np.zeros_like(samples), np.full((len(samples), 1), np.inf)
+    for batch in train.batches(5000):
+        images = normalise(batch["image"])
+        distance, index = nearest_neighbours(samples, images)
+        closer = (distance < least)[:, 0]
+        nearest[closer], least[closer] = images[index[closer, 0]], distance[closer]
+    pairs = np.stack([samples, nearest], axis=1)
+    save_image(run / "neighbours.png", image_grid(pairs.reshape(-1, *samples.shape[1:]), 8))

@@ -25,9 +25,9 @@ presets = {
 }
 
 
-def draw(config, model, state, test, run: Path) -> None:
-    draw_latent_space(config, model, state, test, run)
-    draw_traversals(config, model, state, test, run)
+def draw(config, model, state, train, test, run: Path) -> None:
+    draw_latent_space(config, model, state, train, test, run)
+    draw_traversals(config, model, state, train, test, run)
 
 
 experiment = Experiment(Path(__file__).stem, presets, build, vae_evaluator, draw, __doc__, best="test_elbo", mode="max")

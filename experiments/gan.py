@@ -3,7 +3,7 @@
 python -m experiments.gan                      real digits, 8×8, about a minute on a laptop
 python -m experiments.gan --loss minimax       the saturating game of the paper's equation 1
 python -m experiments.gan mnist                dense players, Adam 2e-4 (0.5, 0.999)
-python -m experiments.gan ring                 eight Gaussians, of which it loses most (`grid`: twenty-five)
+python -m experiments.gan ring                 eight Gaussians, of which it keeps one (`grid`: twenty-five)
 python -m experiments.gan ring --packing 2     PacGAN (Lin et al. 2018, arXiv:1712.04086)
 """
 
@@ -15,11 +15,11 @@ from jaxgen.training.experiment import main
 ring = GANConfig(
     source="ring",
     network="points",
-    latent=256,
+    latent=16,
     steps=25_000,
-    batch_size=512,
+    batch_size=128,
     generator_learning_rate=1e-3,
-    discriminator_learning_rate=1e-4,
+    discriminator_learning_rate=1e-3,
     checkpoint_every=5000,
     eval_every=5000,
 )

@@ -15,9 +15,7 @@ Writes failures.png and failures.json into the run folder.
 
 import functools
 import json
-import shutil
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,14 +27,14 @@ from flax import linen as nn
 from jax.scipy.stats import norm
 from matplotlib.figure import Figure
 
-from experiments.adversarial import point_evaluator, sampled
+from experiments.adversarial import TANH, point_evaluator, sampled
 from jaxgen.data import load, toy_world
 from jaxgen.diagnose import Diagnosis, diagnose, game_jacobian
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
 from jaxgen.report import plot_eigenvalues
 from jaxgen.training import fit
-from jaxgen.training.command_line import one_line, parse, stop, use_compilation_cache, use_cpu_devices
+from jaxgen.training.command_line import run_script, use_cpu_devices
 from jaxgen.training.logging import read_metrics
 
 RATE, ROUNDS = 0.1, 600  # of the bilinear game
@@ -98,9 +96,6 @@ class Away(nn.Module):
 
 def adam(rate: float) -> optax.GradientTransformation:
     return optax.adam(rate, 0.5, eps_root=1e-16)  # a root with a slope at 0, for unrolling
-
-
-TANH = {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}  # Unrolled GAN; else ReLU
 
 
 def gan(loss, g=1e-3, d=1e-3, tanh=True, **options) -> GAN:
@@ -168,7 +163,7 @@ def draw(path: Path, rows: dict[str, dict[str, tuple[np.ndarray, Diagnosis]]]) -
 
 
 @dataclass(frozen=True)
-class Options:
+class Failures:
     run: Path = Path("runs/gan_failures")
     """The folder of the figure, the table and the runs."""
     steps: int = 5000
@@ -178,29 +173,12 @@ class Options:
     overwrite: bool = False
     """Delete what the run folder holds."""
 
-
-def prepare(options: Options) -> None:
-    """Makes the run folder. ValueError for what is not allowed."""
-    run = options.run
-    if options.steps < 1 or not 0 <= options.seed < 2**32:
-        raise ValueError(f"--steps {options.steps} --seed {options.seed}: at least 1, and 0 to 2**32 - 1 are allowed")
-    if run.exists() and any(run.iterdir()):
-        if not options.overwrite:
-            raise ValueError(f"{run} exists: choose --overwrite or another --run")
-        if not (run / "failures.json").exists():
-            raise ValueError(f"{run} is not the folder of such a run (no failures.json): not overwritten")
-        shutil.rmtree(run)
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "failures.json").write_text("{}\n")
+    def __post_init__(self):
+        if self.steps < 1 or not 0 <= self.seed < 2**32:
+            raise ValueError(f"--steps {self.steps} --seed {self.seed}: at least 1, and 0 to 2**32 - 1 are allowed")
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    try:
-        options = parse(Options, sys.argv[1:] if argv is None else argv, "experiments.gan_failures", __doc__)
-        prepare(options)
-    except ValueError as error:
-        stop(2, f"error: {one_line(error)}")
-    use_compilation_cache()
+def main(config: Failures) -> None:
     use_cpu_devices(1)
     rows = {"bilinear game": {}} | {failure: {} for failure in GANS}
 
@@ -213,16 +191,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         report("bilinear game", name, *play(*how))
     for failure, models in GANS.items():
         for i, (name, model) in enumerate(models.items()):
-            folder = options.run / f"{failure.replace(' ', '_')}_{i}"
-            report(failure, name, *train(model, options.steps, options.seed, folder))
-    draw(options.run / "failures.png", rows)
+            folder = config.run / f"{failure.replace(' ', '_')}_{i}"
+            report(failure, name, *train(model, config.steps, config.seed, folder))
+    draw(config.run / "failures.png", rows)
     table = {
         failure: {name: {"verdict": d.verdict, "missing": d.missing, **d.evidence} for name, (_, d) in runs.items()}
         for failure, runs in rows.items()
     }
-    (options.run / "failures.json").write_text(json.dumps(table, indent=2) + "\n")
-    print(f"figure    {options.run / 'failures.png'}")
+    (config.run / "failures.json").write_text(json.dumps(table, indent=2) + "\n")
+    print(f"figure    {config.run / 'failures.png'}")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(Failures, main, "experiments.gan_failures", __doc__)

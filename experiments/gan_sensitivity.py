@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen as nn
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
+from experiments.adversarial import TANH
 from jaxgen.data import Mixture, toy_world
 from jaxgen.metrics import mode_coverage
 from jaxgen.models import GAN
@@ -69,11 +69,10 @@ def modes_covered(config: Sensitivity, method: str, k: int) -> Float[Array, "rat
     world = toy_world("ring")
     assert isinstance(world, Mixture)
     points = jnp.asarray(world.sample(0, 100_000)[0])
-    tanh = {"hidden": (128, 128), "activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
     init_key, data_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
 
     def gan(rate, b1) -> GAN:
-        players = PointGenerator(**tanh), PointDiscriminator(**tanh)
+        players = (network(hidden=(128, 128), **TANH) for network in (PointGenerator, PointDiscriminator))
         adams = optax.adam(rate, b1, eps_root=1e-16), optax.adam(rate, b1, eps_root=1e-16)
         return GAN(*players, *adams, latent=16, discriminator_steps=k, **METHODS[method])
 

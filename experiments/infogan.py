@@ -5,14 +5,14 @@ python -m experiments.infogan mnist            28×28, the paper's networks: 62 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.adversarial import GANConfig, evaluator, gan_experiment, optimisers, options
+from experiments.adversarial import GANConfig, draw_neighbours, evaluator, gan_experiment, optimisers, options
 from jaxgen.models import InfoGAN
 from jaxgen.networks import InfoGANDiscriminator, InfoGANGenerator
 from jaxgen.report import image_grid, save_image
@@ -73,10 +73,10 @@ def code_evaluator(config: InfoGANConfig, model: InfoGAN, train, test) -> Callab
         code, label = read(state, test)
         return rest(state) | {"code_error": float((met.argmax(1)[code] != label).mean())}
 
-    return evaluate
+    return replace(rest, figures=evaluate)
 
 
-def draw(config: InfoGANConfig, model: InfoGAN, state, test, run: Path) -> None:
+def draw(config: InfoGANConfig, model: InfoGAN, state, train, test, run: Path) -> None:
     """The categories, one a column, with noise of its own in each row; and walks along each continuous code from -2 to
     2, one category a row (the paper's figure 2)."""
     columns = config.categories
@@ -95,6 +95,7 @@ def draw(config: InfoGANConfig, model: InfoGAN, state, test, run: Path) -> None:
         continuous = jnp.zeros((10 * columns, config.continuous)).at[:, i].set(steps)
         images = sample(state, latent(jnp.tile(rows[:1], (10 * columns, 1)), jnp.sort(categorical, 0), continuous))
         save_image(run / f"continuous_{i}.png", image_grid(images, 10))
+    draw_neighbours(model, state, train, run)
 
 
 experiment = gan_experiment(

@@ -52,7 +52,7 @@ def vae_evaluator(config, model: VAE, train, test) -> Callable:
     return evaluate
 
 
-def draw_latent_space(config, model: VAE, state, test, run: Path) -> None:
+def draw_latent_space(config, model: VAE, state, train, test, run: Path) -> None:
     """Reconstructions, interpolations, the scatter of posterior means by class, and for 2 units the manifold."""
     shown = test.batch(np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int))
     image = jnp.asarray(shown["image"])
@@ -89,7 +89,7 @@ def draw_latent_space(config, model: VAE, state, test, run: Path) -> None:
         save_image(run / "manifold.png", image_grid(decode(state, plane), 20, gap=0))
 
 
-def draw_traversals(config, model: VAE, state, test, run: Path) -> None:
+def draw_traversals(config, model: VAE, state, train, test, run: Path) -> None:
     """One row a latent unit, the most used first: the unit goes from -3 to 3, the others stay at one image's code."""
     shown = test.batch(np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int))
     label = jnp.asarray(shown["label"]) if model.classes else None

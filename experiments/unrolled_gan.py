@@ -9,23 +9,22 @@ python -m experiments.unrolled_gan stacked     1,000 modes: stacked MNIST, a dis
 from dataclasses import replace
 
 from experiments import gan
-from experiments.adversarial import gan_experiment
+from experiments.adversarial import GANConfig, gan_experiment
 from jaxgen.training.experiment import main
 
-ring = replace(gan.presets["ring"], loss="minimax", unroll=5)
+unrolled = {"loss": "minimax", "unroll": 5, "latent": 256}
+ring = replace(gan.presets["ring"], network="points_tanh", batch_size=512, discriminator_learning_rate=1e-4, **unrolled)
 presets = {
     "ring": ring,
     "grid": replace(ring, source="grid"),
-    "stacked": replace(
-        ring,
+    "stacked": GANConfig(
         source="stacked-digits:tfds:mnist",
         network="dcgan",
         width=16,
         batch_size=128,
         steps=20_000,
-        generator_learning_rate=2e-4,
-        discriminator_learning_rate=2e-4,
         eval_every=5000,
+        **unrolled,
     ),
 }
 

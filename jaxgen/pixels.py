@@ -2,12 +2,15 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 __all__ = ["normalise", "to_uint8", "to_unit"]
 
 
-def normalise(image: UInt8[Array, "..."] | Float[Array, "..."]) -> Float[Array, "..."]:
+def normalise(
+    image: UInt8[Array | np.ndarray, "..."] | Float[Array | np.ndarray, "..."],
+) -> Float[Array | np.ndarray, "..."]:
     """uint8 0..255 to float32 in [-1, 1]; a float array (2-D points, images already normalised) passes as it is."""
     if jnp.issubdtype(image.dtype, jnp.floating):
         return image

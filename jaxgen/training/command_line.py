@@ -1,9 +1,12 @@
 """The parts of the command line that know no experiment: flags to a typed value, messages on one line, the process."""
 
 import contextlib
+import dataclasses
 import io
+import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,14 +52,21 @@ def run_script(
 ) -> None:
     """Runs a script that is no experiment of one model: `body` of its config `kind`, which has `run` and `overwrite`.
 
-    The folder is made. A user's mistake is one line on stderr and exit code 2.
+    The folder is made afresh, with the settings in study.json. A user's mistake is one line on stderr and exit code 2.
     """
     use_compilation_cache()
     try:
         config = parse(kind, sys.argv[1:] if argv is None else argv, script, doc)
-        if config.run.exists() and any(config.run.iterdir()) and not config.overwrite:
-            raise ValueError(f"{config.run} exists: choose --overwrite or another --run")
-        config.run.mkdir(parents=True, exist_ok=True)
+        run, record = config.run, config.run / "study.json"
+        if run.exists() and any(run.iterdir()):
+            if not config.overwrite:
+                raise ValueError(f"{run} exists: choose --overwrite or another --run")
+            if not record.exists():
+                raise ValueError(f"{run} is not the folder of such a run (no study.json): not overwritten")
+            shutil.rmtree(run)
+        run.mkdir(parents=True, exist_ok=True)
+        settings = {"script": script, **dataclasses.asdict(config), "run": str(run)}
+        record.write_text(json.dumps(settings, indent=2) + "\n")
         body(config)
     except ValueError as error:
         stop(2, f"error: {one_line(error)}")

@@ -17,6 +17,7 @@ import tyro
 from jax.sharding import Mesh
 
 from jaxgen.data import Dataset, StreamedDataset, load
+from jaxgen.diagnose import game_eigenvalues
 from jaxgen.report import draw_samples, plot_curves, plot_diagnosis, save_image, write_page
 from jaxgen.training.command_line import find_run, parse, use_cpu_devices
 from jaxgen.training.logging import read_metrics
@@ -29,14 +30,14 @@ __all__ = ["diagnose", "drawer", "evaluate", "finish", "load_data", "mesh_of", "
 
 
 def sample(experiment, args: list[str]) -> None:
-    """A grid of samples of a run, one row a label for a conditional model."""
+    """A grid of samples of a run, one row a label for a conditional model, one row a category for InfoGAN."""
 
     @dataclass(frozen=True)
     class Sample:
         run: Path
         """The folder of the run."""
         n: int = 64
-        """How many images; of a conditional model a multiple of the number of labels."""
+        """How many images; of a model with labels or categories a multiple of their number."""
         out: Path | None = None
         """The PNG to write; default: samples.png in the run folder."""
         seed: int = 0
@@ -44,7 +45,9 @@ def sample(experiment, args: list[str]) -> None:
         member: int = 0
         """Which member of a population."""
         labels: tuple[int, ...] = ()
-        """The classes to sample, each once; default: all."""
+        """The classes (categories of InfoGAN) to sample, each once; default: all."""
+        codes: tuple[float, ...] = ()
+        """The continuous codes of InfoGAN, trained in [-1, 1]; default: random."""
         checkpoint: int | None = None
         """The step to use; default: the newest."""
 
@@ -55,7 +58,12 @@ def sample(experiment, args: list[str]) -> None:
         raise ValueError(f"--member {options.member}: this run's members are 0 to {len(states) - 1}")
     if options.n < 1:
         raise ValueError(f"--n {options.n}: at least 1 is needed")
-    classes = getattr(model, "classes", 0)
+    coded = hasattr(model, "codes")
+    classes = sum(model.categorical[:1]) if coded else getattr(model, "classes", 0)
+    if options.codes and len(options.codes) != (continuous := model.continuous if coded else 0):
+        raise ValueError(
+            f"--codes: {len(options.codes)} values, but this run's model has {continuous} continuous codes"
+        )
     labels = options.labels or tuple(range(classes))
     if options.labels and not classes:
         raise ValueError("--labels: this run's model is unconditional")
@@ -70,9 +78,16 @@ def sample(experiment, args: list[str]) -> None:
         labels = labels[: options.n]  # the default: as many whole rows as n images make
     columns = options.n // len(labels) if labels else math.isqrt(options.n - 1) + 1
     n = columns * len(labels) if labels else options.n
+    key = jax.random.key(options.seed)
     extra = {"label": jnp.repeat(jnp.array(labels, jnp.int32), columns)} if labels else {}
-    draw = jax.jit(model.sample, static_argnums=2)
-    samples = draw(states[options.member], jax.random.key(options.seed), n, **extra)
+    if coded:
+        codes = model.codes(jax.random.fold_in(key, 1), n)
+        if labels:
+            codes = codes._replace(categorical=codes.categorical.at[:, 0].set(extra["label"]))
+        if options.codes:
+            codes = codes._replace(continuous=jnp.tile(jnp.array(options.codes, jnp.float32), (n, 1)))
+        extra = {"codes": codes}
+    samples = jax.jit(model.sample, static_argnums=2)(states[options.member], key, n, **extra)
     out = options.out or options.run / "samples.png"
     save_image(out, draw_samples(samples, columns))
     print(f"{n} samples of step {step}: {out}")
@@ -100,7 +115,8 @@ def evaluate(experiment, args: list[str]) -> None:
     model, states, step = restore_run(experiment, folder, options.config, training, options.checkpoint)
     figures_of = experiment.evaluator(options.config, model, training, test)
     figures = summary([figures_of(state) for state in states])
-    (folder / "evaluation.json").write_text(json.dumps({"step": step, **figures}, indent=2) + "\n")
+    by = {"extractor": getattr(figures_of, "extractor", None)}
+    (folder / "evaluation.json").write_text(json.dumps({"step": step, **by, **figures}, indent=2) + "\n")
     print(f"step {step}")
     _print_figures(figures)
 
@@ -118,11 +134,13 @@ def report(experiment, args: list[str]) -> None:
     training, test = load_data(config)
     model, states, _ = restore_run(experiment, run, config, training, None)
     figures_of = experiment.evaluator(config, model, training, test)
-    finish(experiment, run, config, model, states[0], test, summary([figures_of(state) for state in states]))
+    figures = summary([figures_of(state) for state in states])
+    finish(experiment, run, config, model, states[0], (training, test), figures)
 
 
 def diagnose(experiment, args: list[str]) -> None:
-    """What fails in a run, and by what it shows; also diagnosis.png in the run folder."""
+    """What fails in a run, and by what it shows, for small players with the eigenvalues of their game; also
+    diagnosis.png in the run folder."""
 
     @dataclass(frozen=True)
     class Diagnose:
@@ -141,16 +159,22 @@ def diagnose(experiment, args: list[str]) -> None:
     model, [state], step = restore_run(experiment, run, config, training, None)
     figures = experiment.evaluator(config, model, training, test)(state)
     records = [*read_metrics(run), {"step": step, **figures}]
-    found = experiment.diagnose(records, training.label_names)
-    plot_diagnosis(run / "diagnosis.png", records, found)
-    print(found)
+    try:
+        batch = training.batch(np.arange(config.batch_size * model.minibatches) % len(training))
+        eigenvalues, note = game_eigenvalues(model, state, batch), ""
+    except ValueError as too_large:
+        eigenvalues, note = None, f"note      {too_large}\n"
+    found = experiment.diagnose(records, training.label_names, eigenvalues)
+    plot_diagnosis(run / "diagnosis.png", records, found, eigenvalues)
+    print(f"{found}\n{note}", end="")
     print(f"figure    {run / 'diagnosis.png'}")
 
 
-def finish(experiment, run: Path, config, model, state, test, figures: dict[str, float]) -> None:
-    """Pictures, page, and the last lines: figures, where the pictures are, what to do next."""
-    save_image(run / "samples.png", drawer(model, test)(state))
-    experiment.pictures(config, model, state, test, run)
+def finish(experiment, run: Path, config, model, state, data, figures: dict[str, float]) -> None:
+    """Pictures, page, and the last lines: figures, where the pictures are, what to do next. `data` is the training and
+    the test set."""
+    save_image(run / "samples.png", drawer(model, data[0])(state))
+    experiment.pictures(config, model, state, *data, run)
     plot_curves(run / "curves.png", read_metrics(run))
     write_page(run, f"{experiment.name}, step {int(state.step)}", settings_of(config), figures)
     _print_figures(figures)

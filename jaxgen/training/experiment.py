@@ -84,7 +84,7 @@ class Config:
             value = getattr(self, field.name)
             if field.name.endswith("_every") and value < 0:
                 raise ValueError(f"{flag_of(field.name)} {value}: 0 or more is allowed")
-            counts = ("steps", "batch_size", "seeds", "image_size", "mesh", "latent", "width")
+            counts = ("steps", "batch_size", "seeds", "image_size", "mesh", "latent", "width", "discriminator_width")
             if field.name in counts and value is not None and value < 1:
                 raise ValueError(f"{flag_of(field.name)} {value}: at least 1 is needed")
             if field.name.endswith("learning_rate") and not 0 < value < math.inf:
@@ -99,22 +99,22 @@ class Experiment:
 
     presets:   configs by name; the first is the default
     build:     (config, data set) -> model; of the data set only `example` and `label_names` are read
-    evaluator: (config, model, train, test) -> a function of a state that gives figures by name
-    pictures:  (config, model, state, test, folder) writes PNGs
+    evaluator: (config, model, train, test) -> a function of a state that gives figures by name; its attribute
+               `extractor`, where it has one, is what they depend on, and is stored beside them
+    pictures:  (config, model, state, train, test, folder) writes PNGs
     best:      the figure by which the best checkpoint is kept, and whether the smallest or largest is best
-    diagnose:  (records of metrics.jsonl, names of the labels) -> a `jaxgen.diagnose.Diagnosis`: warns in training, and
-               is a command
+    diagnose:  `jaxgen.diagnose.diagnose`, of a GAN: warns in training, and is a command
     """
 
     name: str
     presets: Mapping[str, Config]
     build: Callable[[Any, Dataset], GenerativeModel]
     evaluator: Callable[[Any, Any, Dataset, Dataset], Callable[[State], dict[str, float]]]
-    pictures: Callable[[Any, Any, State, Dataset, Path], None]
+    pictures: Callable[[Any, Any, State, Dataset, Dataset, Path], None]
     doc: str = ""
     best: str | None = None
     mode: Literal["min", "max"] = "min"
-    diagnose: Callable[[Sequence[Mapping[str, float]], Sequence[str]], Any] | None = None
+    diagnose: Callable[..., Any] | None = None
 
     @property
     def script(self) -> str:
@@ -197,7 +197,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
     if options.overwrite and run.exists():
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
-    write_run(experiment, run, config, training)
+    write_run(experiment, run, config, training, getattr(figures_of, "extractor", None))
 
     evaluated: list[dict[str, float]] = []
     verdicts: set[str] = set()
@@ -231,7 +231,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
     )
     states = [state] if config.seeds == 1 else members(state)
     figures = summary(evaluated[-len(states) :] or [figures_of(state) for state in states])
-    finish(experiment, run, config, model, states[0], test, figures)
+    finish(experiment, run, config, model, states[0], (training, test), figures)
 
 
 def _command(experiment: Experiment, args: list[str]) -> str:

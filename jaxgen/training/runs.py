@@ -21,8 +21,9 @@ __all__ = ["check_data", "check_same", "read_run", "restore_run", "settings_of",
 FREE_ON_RESUME = ("steps", "mesh", "log_every", "checkpoint_every", "eval_every")
 
 
-def write_run(experiment, run: Path, config, data) -> None:
-    """Writes `config.json`: the experiment's name, its settings, and the shapes and classes of its data."""
+def write_run(experiment, run: Path, config, data, extractor: str | None = None) -> None:
+    """Writes `config.json`: the experiment's name, its settings, the shapes and classes of its data, and by which
+    feature extractor its figures are."""
     described = {
         "experiment": experiment.name,
         "config": settings_of(config),
@@ -30,6 +31,7 @@ def write_run(experiment, run: Path, config, data) -> None:
             "arrays": {name: [list(x.shape), str(x.dtype)] for name, x in data.example.items()},
             "label_names": list(data.label_names),
         },
+        "extractor": extractor,
     }
     temporary = run / "config.json.tmp"
     temporary.write_text(json.dumps(described, indent=2) + "\n")

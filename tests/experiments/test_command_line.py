@@ -96,7 +96,7 @@ def test_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, tmp_path, c
         (gan, ["--packing", "3"], "minibatch of 64: packing=3 must divide it"),
         (gan, ["--clip", "0"], "clip_weights(0.0): a positive limit"),
         (gan, ["--spectral-norm"], "choose resnet"),
-        (gan, ["--source", "ring"], "choose points, points_wide"),
+        (gan, ["--source", "ring"], "choose points, points_tanh, points_wide"),
         (gan, ["ring", "--network", "dcgan"], "choose points"),
         (gan, ["ring", "--image-size", "8"], "image_size 8 cannot be had"),
         (gan, ["--inception", "/no/such/weights.pth", "--steps", "1"], "/no/such/weights.pth"),

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 
 from experiments import gan_failures
-from experiments.gan_failures import BILINEAR, RATE, ROUNDS, main, play
+from experiments.gan_failures import BILINEAR, RATE, ROUNDS, play
+from jaxgen.training.command_line import run_script
+
+
+def main(args):
+    run_script(gan_failures.Failures, gan_failures.main, "experiments.gan_failures", gan_failures.__doc__, args)
 
 
 @pytest.mark.parametrize("name", BILINEAR)

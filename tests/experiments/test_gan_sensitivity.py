@@ -60,3 +60,6 @@ def test_what_is_there_is_not_written_over(tmp_path, capsys):
     with pytest.raises(SystemExit):
         run("--run", tmp_path)
     assert "choose --overwrite" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("--run", tmp_path, "--overwrite")
+    assert "not overwritten" in capsys.readouterr().err and (tmp_path / "letter.txt").exists()

@@ -18,12 +18,12 @@ EXPERIMENTS = {
     "wgan": (wgan, [*TINY, "--discriminator-steps", "2", "--seeds", "2"]),
     "wgan_gp": (wgan_gp, [*TINY, "--discriminator-steps", "2"]),
     "sngan": (sngan, [*TINY, "--conditional"]),
-    "unrolled_gan": (unrolled_gan, ["--unroll", "1", "--eval-every", "4"]),
+    "unrolled_gan": (unrolled_gan, ["--unroll", "1", "--eval-every", "4", "--width", "8", "--latent", "2"]),
     "infogan": (infogan, ["--width", "4", "--image-size", "8"]),
 }
 PICTURES = {
     "unrolled_gan": {"points.png"},
-    "infogan": {"categories.png", "continuous_0.png", "continuous_1.png"},
+    "infogan": {"categories.png", "continuous_0.png", "continuous_1.png", "neighbours.png"},
 }
 
 
@@ -39,7 +39,7 @@ def runs(tmp_path_factory):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_run_folder_is_complete(runs, name):
-    pictures = {"samples.png", "curves.png"} | PICTURES.get(name, {"interpolations.png"})
+    pictures = {"samples.png", "curves.png"} | PICTURES.get(name, {"interpolations.png", "neighbours.png"})
     assert {path.name for path in (runs / name).glob("*.png")} - {"diagnosis.png"} == pictures
     for picture in pictures:
         assert np.asarray(Image.open(runs / name / picture)).std() > 1
@@ -65,6 +65,8 @@ def test_figures_of_a_gan_are_stored_with_their_counts(runs):
     assert record["real_samples"] == 1000 and record["fake_samples"] == 1000
     assert record["fid"] > 0 and 0 <= record["precision"] <= 1 and record["inception_score"] >= 1
     assert sum(record[f"share_{i}"] for i in range(10)) == pytest.approx(1)
+    config = json.loads((runs / "wgan_gp" / "config.json").read_text())
+    assert config["extractor"].startswith("classifier of digits")
     points = [json.loads(line) for line in (runs / "unrolled_gan" / "metrics.jsonl").read_text().splitlines()]
     assert [r["step"] for r in points if "modes_covered" in r] == [4, 8, 12]
 
@@ -80,12 +82,31 @@ def test_population_shows_its_members_and_their_mean(runs, capsys, tmp_path):
     assert "members are 0 to 1" in fails(capsys, wgan, ["sample", *run, "--member", "2"])
     main(wgan.experiment, ["evaluate", *run])
     figures = json.loads((runs / "wgan" / "evaluation.json").read_text())
-    assert figures["fid"] > 0 and figures["fid_std"] > 0
+    assert figures["fid"] > 0 and figures["fid_std"] > 0 and figures["extractor"].startswith("classifier of digits")
     assert "diagnose a single run" in fails(capsys, wgan, ["diagnose", *run])
+
+
+def test_infogan_shows_the_codes_asked_for(runs, capsys, tmp_path):
+    sample = ["sample", "--run", str(runs / "infogan")]
+
+    def picture(labels, codes):
+        flags = ["--labels", *labels, "--codes", *codes, "--n", "6", "--out", str(tmp_path / "grid.png")]
+        main(infogan.experiment, [*sample, *flags])
+        return np.asarray(Image.open(tmp_path / "grid.png"))
+
+    asked = picture("37", ["0.5", "-1"])
+    assert (picture("37", ["0.5", "-1"]) == asked).all()
+    assert (picture("73", ["0.5", "-1"]) != asked).any() and (picture("37", ["1", "-1"]) != asked).any()
+    assert "has 2 continuous codes" in fails(capsys, infogan, [*sample, "--codes", "0.5"])
+    assert "labels are 0 to 9" in fails(capsys, infogan, [*sample, "--labels", "10"])
+    assert "has 0 continuous codes" in fails(capsys, lsgan, ["sample", "--run", runs / "lsgan", "--codes", "1"])
 
 
 def test_diagnosis_of_a_run(runs, capsys):
     main(unrolled_gan.experiment, ["diagnose", "--run", str(runs / "unrolled_gan")])
-    assert capsys.readouterr().out.startswith("verdict")
+    printed = capsys.readouterr().out
+    assert printed.startswith("verdict") and "largest real part" in printed and "note" not in printed
     assert np.asarray(Image.open(runs / "unrolled_gan" / "diagnosis.png")).std() > 1
+    main(wgan_gp.experiment, ["diagnose", "--run", str(runs / "wgan_gp")])
+    assert "eigenvalues are computed of up to 5,000" in capsys.readouterr().out
     assert "only the training of a GAN" in fails(capsys, vae, ["diagnose", "--run", runs / "vae"])
