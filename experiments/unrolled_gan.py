@@ -12,8 +12,15 @@ from experiments import gan
 from experiments.adversarial import GANConfig, gan_experiment
 from jaxgen.training.experiment import main
 
-unrolled = {"loss": "minimax", "unroll": 5, "latent": 256}
-ring = replace(gan.presets["ring"], network="points_tanh", batch_size=512, discriminator_learning_rate=1e-4, **unrolled)
+ring = replace(
+    gan.presets["ring"],
+    network="points_tanh",
+    latent=256,
+    loss="minimax",
+    unroll=5,
+    batch_size=512,
+    discriminator_learning_rate=1e-4,
+)
 presets = {
     "ring": ring,
     "grid": replace(ring, source="grid"),
@@ -21,10 +28,12 @@ presets = {
         source="stacked-digits:tfds:mnist",
         network="dcgan",
         width=16,
+        discriminator_width=8,
+        latent=256,
+        unroll=5,
         batch_size=128,
         steps=20_000,
         eval_every=5000,
-        **unrolled,
     ),
 }
 

@@ -49,11 +49,11 @@ VERDICTS: dict[str, tuple[str, str]] = {  # what it means, and what helps
     ),
     "total_mode_collapse": (
         "all samples are alike",
-        "a lower rate of G; unroll=5, packing=2, or loss wasserstein with gradient_penalty",
+        "packing=2, the penalty r1, or loss wasserstein with gradient_penalty; a lower rate of G; unroll=5",
     ),
     "partial_mode_collapse": (
         "part of the data is never generated",
-        "packing=2, unroll=5, or loss wasserstein with gradient_penalty",
+        "packing=2, the penalty r1, or loss wasserstein with gradient_penalty; unroll=5",
     ),
     "oscillation": (
         "the players chase each other and do not settle",

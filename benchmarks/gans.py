@@ -1,0 +1,130 @@
+"""The GANs of the zoo side by side: python -m benchmarks.gans TABLE --run DIR
+
+ring, grid      modes covered of 8 and of 25: two layers of 128 with ReLU or tanh, minibatches of 128, six seeds; of
+                2,500 samples those within 3 standard deviations of a mode count (Srivastava et al. 2017)
+stacked         modes covered of 1,000 by 26,000 samples of stacked MNIST, read by a classifier of digits: narrow
+                networks, the discriminator of half the generator's width (Metz et al. 2017)
+mnist, cifar10  FID and the like of 10,000 samples against as many training images, by a classifier of the data: narrow
+                networks, about equal time for each method
+
+Each row is an experiment's preset with other flags, trained into DIR/TABLE; what is there already goes on. Printed is
+a table of figures (± standard deviations over the seeds); DIR/TABLE.png shows samples. The budgets are a laptop's.
+"""
+
+import argparse
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import dcgan, gan, lsgan, sngan, unrolled_gan, wgan, wgan_gp
+from experiments.adversarial import POINTS, sampled
+from jaxgen.data import toy_world
+from jaxgen.report import image_grid
+from jaxgen.training import read_metrics
+from jaxgen.training.experiment import main
+from jaxgen.training.runs import read_run, restore_run
+
+Rows = dict[str, tuple[ModuleType, str]]  # by name an experiment and its flags, blanks between
+
+POINT_GANS: Rows = {
+    "GAN": (gan, ""),
+    "LSGAN": (gan, "--loss least_squares"),
+    "GAN + R1": (gan, "--penalty r1 --penalty-weight 0.1"),
+    "PacGAN2": (gan, "--packing 2"),
+    "WGAN-GP": (wgan_gp, ""),
+    "GAN, tanh": (gan, "--network points_tanh"),
+    "PacGAN2, tanh": (gan, "--network points_tanh --packing 2"),
+    "minimax GAN, tanh": (unrolled_gan, "--unroll 0"),
+    "unrolled 5, tanh": (unrolled_gan, ""),
+}
+STACKED_GANS: Rows = {
+    "DCGAN": (unrolled_gan, "stacked --unroll 0"),
+    "unrolled 1": (unrolled_gan, "stacked --unroll 1"),
+    "unrolled 5": (unrolled_gan, "stacked --unroll 5"),
+    "unrolled 10": (unrolled_gan, "stacked --unroll 10"),
+    "PacGAN2": (unrolled_gan, "stacked --unroll 0 --packing 2"),
+    "WGAN-GP": (wgan_gp, "mnist --source stacked-digits:tfds:mnist --width 16 --discriminator-width 8"),
+}
+IMAGE_GANS: Rows = {
+    "DCGAN": (dcgan, "--steps 8000"),
+    "LSGAN": (lsgan, "--steps 8000"),
+    "WGAN": (wgan, "--steps 2500"),
+    "WGAN-GP": (wgan_gp, "--steps 2500"),
+    "SN-GAN": (sngan, "--steps 2500"),
+}
+
+
+def on(preset: str, rows: Rows) -> Rows:
+    """The rows with the name of a preset before their flags."""
+    return {name: (module, f"{preset} {flags}") for name, (module, flags) in rows.items()}
+
+
+POINT_FLAGS = "--seeds 6 --steps 15000 --batch-size 128 --log-every 500"
+IMAGE_FLAGS = "--width 16 --batch-size 64 --log-every 100"
+COVERAGE, QUALITY = ("modes_covered", "high_quality", "reverse_kl"), ("fid", "kid", "precision", "recall")
+TABLES: dict[str, tuple[Rows, str, tuple[str, ...]]] = {  # rows, the flags that they share, the figures shown
+    "ring": (on("ring", POINT_GANS), POINT_FLAGS, COVERAGE),
+    "grid": (on("grid", POINT_GANS), POINT_FLAGS, COVERAGE),
+    "stacked": (STACKED_GANS, "--batch-size 64 --steps 5000 --eval-every 2500", ("modes_covered", "reverse_kl")),
+    "mnist": (on("mnist", IMAGE_GANS), IMAGE_FLAGS, QUALITY),
+    "cifar10": (on("cifar10", IMAGE_GANS), IMAGE_FLAGS, QUALITY),
+}
+
+
+def cells(run: Path, figures: tuple[str, ...]) -> list[str]:
+    """The last figures of a run."""
+    record = [r for r in read_metrics(run) if figures[0] in r][-1]
+    spread = {name: f" ± {record[f'{name}_std']:.2g}" if f"{name}_std" in record else "" for name in figures}
+    return [f"{record[name]:.3g}{spread[name]}" for name in figures]
+
+
+def draw_points(axes: Axes, world: str, points: np.ndarray) -> None:
+    axes.scatter(*toy_world(world).sample(1, POINTS)[0].T, s=1, color="0.8", linewidths=0)
+    axes.scatter(*points.T, s=1, color="C3", linewidths=0)
+    reach = 1.3 * np.abs(toy_world(world).modes).max()
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+
+
+def draw(path: Path, table: str, runs: dict[str, tuple[ModuleType, Path]]) -> None:
+    """A panel of samples for each run, of a population by its first member."""
+    columns = min(5, len(runs))
+    rows = -(-len(runs) // columns)
+    figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
+    for i, (name, (module, run)) in enumerate(runs.items(), 1):
+        config, data = read_run(module.experiment, run)
+        model, [state, *_], _ = restore_run(module.experiment, run, config, data, None)
+        samples = np.concatenate(list(sampled(model, state, POINTS)))
+        axes = figure.add_subplot(rows, columns, i, xticks=[], yticks=[])
+        axes.set_title(name, size="small")
+        if samples.ndim == 2:
+            draw_points(axes, table, samples)
+        else:
+            axes.imshow(image_grid(samples[:36], 6, smallest=1), cmap="gray", vmin=0, vmax=255)
+            axes.set_axis_off()
+    figure.savefig(path, dpi=80)
+
+
+def run_table() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("--run", type=Path, required=True, help="a folder for the runs")
+    rows, shared, figures = TABLES[parser.parse_args().table]
+    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows), help="default: all")
+    options = parser.parse_args()
+    runs = {}
+    for name in options.rows:
+        module, flags = rows[name]
+        folder = options.run / options.table / "".join(c if c.isalnum() else "_" for c in name)
+        main(module.experiment, [*flags.split(), *shared.split(), "--resume", "--run", str(folder)])
+        runs[name] = module, folder
+    print(f"| method | {' | '.join(name.replace('_', ' ') for name in figures)} |\n|{'---|' * (1 + len(figures))}")
+    for name, (_, folder) in runs.items():
+        print(f"| {name} | {' | '.join(cells(folder, figures))} |")
+    draw(options.run / f"{options.table}.png", options.table, runs)
+
+
+if __name__ == "__main__":
+    run_table()
