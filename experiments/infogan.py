@@ -28,6 +28,8 @@ class InfoGANConfig(GANConfig):
     """How many continuous codes there are."""
     information_weight: float = 1.0
     """λ, of the bound on the mutual information in both losses."""
+    continuous_scale: float | None = 1.0
+    """Q's standard deviation of the continuous codes; None: learned."""
     width: int | None = 64
     generator_learning_rate: float = 1e-3
     batch_size: int = 128
@@ -44,14 +46,16 @@ presets = {
 
 
 def build(config: InfoGANConfig, data) -> InfoGAN:
+    judge_width = config.discriminator_width or config.width
     return InfoGAN(
         InfoGANGenerator(data.example["image"].shape, config.width, dtype=config.dtype),
-        InfoGANDiscriminator((config.categories,), config.continuous, config.width, dtype=config.dtype),
+        InfoGANDiscriminator((config.categories,), config.continuous, judge_width, dtype=config.dtype),
         *optimisers(config),
         **options(config),
         categorical=(config.categories,),
         continuous=config.continuous,
         information_weight=config.information_weight,
+        continuous_scale=config.continuous_scale,
     )
 
 

@@ -46,17 +46,22 @@ class InfoGAN(GAN):
     categorical:         the number of categories of each categorical code, drawn with equal probability
     continuous:          how many continuous codes there are, each drawn from U(-1, 1)
     information_weight:  λ of equation 6
+    continuous_scale:    Q's standard deviation of the continuous codes. At 1, as in the authors' code, they count little
+                         beside the categories; None: learned, which draws G to hide exact numbers in fine patterns
     """
 
     latent: int = 62
     categorical: Sequence[int] = (10,)
     continuous: int = 2
     information_weight: float | Array = 1.0
+    continuous_scale: float | None = 1.0
 
     def __post_init__(self):
         super().__post_init__()
         if self.packing > 1 or self.classes:
             raise ValueError("InfoGAN: neither packing nor labels, since Q reads the codes of one example at a time")
+        if self.continuous_scale is not None and not self.continuous_scale > 0:
+            raise ValueError(f"continuous_scale={self.continuous_scale}: a positive number or None is needed")
 
     def codes(self, key: Key[Array, ""], n: int) -> Codes:
         """n draws of the codes c."""
@@ -106,7 +111,9 @@ class InfoGAN(GAN):
         return -self.information_weight * information, {"information": information}
 
     def _split(self, q: Float[Array, "b q"]) -> tuple[list[Array], Array, Array]:
-        """Q's parameters: the logits of each categorical code, means and log standard deviations (in [-5, 2], where no
-        density runs away) of the continuous ones."""
+        """Q's parameters: the logits of each categorical code, means and log standard deviations (where learned in
+        [-5, 2], so that no density runs away) of the continuous ones."""
         *logits, mean, log_scale = jnp.split(q, list(accumulate([*self.categorical, self.continuous])), axis=1)
-        return logits, mean, jnp.clip(log_scale, -5, 2)
+        if self.continuous_scale is None:
+            return logits, mean, jnp.clip(log_scale, -5, 2)
+        return logits, mean, jnp.full_like(mean, math.log(self.continuous_scale))

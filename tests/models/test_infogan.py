@@ -81,13 +81,14 @@ def test_bound_on_the_information_is_its_formula_and_at_most_the_entropy():
 
     from scipy.stats import norm
 
-    gan = model(categorical=(), continuous=2)
-    latent = gan.prior(jax.random.key(0), 100)
     mean, log_scale = jnp.full((100, 2), 0.3), jnp.full((100, 2), -0.4)
-    loss, metrics = gan._extra_loss(latent, (None, jnp.concatenate([mean, log_scale], axis=1)))
-    expected = norm.logpdf(np.asarray(latent)[:, 4:], 0.3, math.exp(-0.4)).sum(1).mean() + 2 * math.log(2)
-    assert float(metrics["information"]) == pytest.approx(expected, rel=1e-5)
-    assert float(loss) == pytest.approx(-expected, rel=1e-5)
+    for given, scale in ((None, math.exp(-0.4)), (1.0, 1.0), (0.7, 0.7)):
+        gan = model(categorical=(), continuous=2, continuous_scale=given)
+        latent = gan.prior(jax.random.key(0), 100)
+        loss, metrics = gan._extra_loss(latent, (None, jnp.concatenate([mean, log_scale], axis=1)))
+        expected = norm.logpdf(np.asarray(latent)[:, 4:], 0.3, scale).sum(1).mean() + 2 * math.log(2)
+        assert float(metrics["information"]) == pytest.approx(expected, rel=1e-5)
+        assert float(loss) == pytest.approx(-expected, rel=1e-5)
 
 
 def test_both_players_raise_the_information():
@@ -107,7 +108,14 @@ def test_weight_zero_leaves_the_plain_game():
     np.testing.assert_array_equal(after.discriminator.params["q"]["kernel"], state.discriminator.params["q"]["kernel"])
 
 
-@pytest.mark.parametrize("options", [{"packing": 2}, {"classes": 10}])
-def test_what_q_cannot_read_is_refused(options):
-    with pytest.raises(ValueError, match="neither packing nor labels"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"packing": 2}, "neither packing nor labels"),
+        ({"classes": 10}, "neither packing nor labels"),
+        ({"continuous_scale": 0.0}, "a positive number or None"),
+    ],
+)
+def test_what_q_cannot_read_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
         model(**options)
