@@ -46,8 +46,8 @@ class InfoGAN(GAN):
     categorical:         the number of categories of each categorical code, drawn with equal probability
     continuous:          how many continuous codes there are, each drawn from U(-1, 1)
     information_weight:  λ of equation 6
-    continuous_scale:    Q's standard deviation of the continuous codes. At 1, as in the authors' code, they count little
-                         beside the categories; None: learned, which draws G to hide exact numbers in fine patterns
+    continuous_scale:    Q's standard deviation of the continuous codes. At 1, as in the authors' code, they count
+                         little beside the categories; None: learned, which draws G to hide exact numbers in patterns
     """
 
     latent: int = 62
