@@ -111,7 +111,7 @@ def run_table() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--run", type=Path, required=True, help="a folder for the runs")
-    rows, shared, figures = TABLES[parser.parse_args().table]
+    rows, shared, figures = TABLES[parser.parse_known_args()[0].table]
     parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows), help="default: all")
     options = parser.parse_args()
     runs = {}
