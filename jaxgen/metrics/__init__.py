@@ -1,6 +1,21 @@
 """Figures of merit of generative models."""
 
 from jaxgen.metrics.classifier import accuracy, train_classifier
+from jaxgen.metrics.disentanglement import (
+    DCI,
+    active_units,
+    dci,
+    disentanglement_scores,
+    explicitness,
+    irs,
+    mig,
+    modularity,
+    mutual_information,
+    sap,
+    total_correlation,
+    unsupervised_scores,
+    wasserstein_correlation,
+)
 from jaxgen.metrics.features import (
     Extractor,
     classifier_extractor,
@@ -12,36 +27,54 @@ from jaxgen.metrics.features import (
 from jaxgen.metrics.frechet import fid, frechet_distance
 from jaxgen.metrics.inception import InceptionV3, load_inception
 from jaxgen.metrics.inception_score import inception_score
+from jaxgen.metrics.interventions import beta_vae_score, factor_vae_score
 from jaxgen.metrics.kernel import kid
 from jaxgen.metrics.manifold import density_coverage, nearest_neighbours, precision_recall
 from jaxgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage, read_stacked
+from jaxgen.metrics.representation import RepresentationWarning
 from jaxgen.metrics.ssim import ms_ssim, ms_ssim_diversity, ssim
 from jaxgen.metrics.weights import read_weights
 
 __all__ = [
+    "DCI",
     "Extractor",
     "InceptionV3",
     "ModeCoverage",
+    "RepresentationWarning",
     "accuracy",
+    "active_units",
+    "beta_vae_score",
     "class_coverage",
     "classifier_extractor",
+    "dci",
     "density_coverage",
+    "disentanglement_scores",
+    "explicitness",
+    "factor_vae_score",
     "features_of",
     "fid",
     "frechet_distance",
     "inception_extractor",
     "inception_score",
+    "irs",
     "kid",
     "load_inception",
+    "mig",
     "mode_coverage",
+    "modularity",
     "ms_ssim",
     "ms_ssim_diversity",
+    "mutual_information",
     "nearest_neighbours",
     "precision_recall",
     "read_stacked",
     "read_weights",
     "real_features",
     "sample_figures",
+    "sap",
     "ssim",
+    "total_correlation",
     "train_classifier",
+    "unsupervised_scores",
+    "wasserstein_correlation",
 ]
