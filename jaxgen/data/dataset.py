@@ -1,4 +1,5 @@
-"""Data sets: examples that fit in memory (`Dataset`), or are read as they are needed (`StreamedDataset`).
+"""Data sets: examples that fit in memory or are rendered from what does (`Dataset`), or are read as they are needed
+(`StreamedDataset`).
 
 In memory they live on the device:
 
@@ -27,6 +28,9 @@ __all__ = ["Augmentation", "Dataset", "Source", "StreamedDataset", "Unreadable",
 
 Augmentation = Callable[[Key[Array, ""], Batch], Batch]
 """A pure function on the device: a key and a batch to a batch of the same shapes."""
+
+Renderer = Callable[[Batch], Batch]
+"""A pure function on the device, jitted: rows of a data set's arrays to the batch that they stand for."""
 
 Example = Mapping[str, np.ndarray | np.generic]
 """One example on the host, without a batch axis."""
@@ -64,16 +68,19 @@ class _Examples:
 
 @dataclass(frozen=True, eq=False)
 class Dataset(_Examples):
-    """Examples that fit in memory."""
+    """Examples that fit in memory, or are rendered from arrays that do."""
 
     arrays: Mapping[str, np.ndarray]
-    """By name, one leading example axis: `image` uint8 NHWC (float32 for 2-D points), `label` int32."""
+    """By name, one leading example axis: `image` uint8 NHWC (float32 for 2-D points), `label` int32; or what `render`
+    takes."""
     label_names: tuple[str, ...] = ()
     """Names of the classes, by label; () when there are no labels."""
     augment: Augmentation | None = None
     """What training does to each batch after gathering it."""
     name: str = ""
     """The source, for messages."""
+    render: Renderer | None = None
+    """What makes a batch of the rows of `arrays`, where these are not the examples themselves."""
 
     def __post_init__(self):
         sizes = {name: len(array) for name, array in self.arrays.items()}
@@ -86,16 +93,20 @@ class Dataset(_Examples):
     @property
     def example(self) -> Spec:
         """Shapes and dtypes of one example, no batch axis."""
-        return {name: jax.ShapeDtypeStruct(array.shape[1:], array.dtype) for name, array in self.arrays.items()}
+        rows = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in self.arrays.items()}
+        batch = jax.eval_shape(self.render, rows) if self.render else rows
+        return {name: jax.ShapeDtypeStruct(one.shape[1:], one.dtype) for name, one in batch.items()}
 
     def gather(self, arrays: Mapping[str, Shaped[Array, "n ..."]], indices: Int[Array, "b"]) -> Batch:
         """The batch of `indices`. Pure, for use inside `jit`; `arrays` is `self.arrays` placed on the device and
         passed in, so that it is an argument of the compiled program and no constant in it."""
-        return {name: jnp.take(array, indices, axis=0, mode="clip") for name, array in arrays.items()}
+        rows = {name: jnp.take(array, indices, axis=0, mode="clip") for name, array in arrays.items()}
+        return self.render(rows) if self.render else rows
 
     def batch(self, indices: Int[np.ndarray, "b"]) -> HostBatch:
         """The examples of `indices`, on the host."""
-        return {name: array[indices] for name, array in self.arrays.items()}
+        rows = {name: array[indices] for name, array in self.arrays.items()}
+        return jax.device_get(self.render(rows)) if self.render else rows
 
 
 @runtime_checkable

@@ -17,14 +17,21 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from jaxgen.data.dataset import Dataset, Example, StreamedDataset
+from jaxgen.data.dataset import CHUNK, Dataset, Example, StreamedDataset
+from jaxgen.data.factors import FactorWorld
 from jaxgen.data.images import resize, to_array
 from jaxgen.data.options import Options
 from jaxgen.data.png import decode_pngs
 
-__all__ = ["load", "prepare"]
+__all__ = ["FACTORS", "load", "prepare", "world"]
 
 FORMAT = "array_record"
+FACTORS = {
+    "dsprites": ("shape", "scale", "orientation", "x_position", "y_position"),
+    "shapes3d": ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"),
+    "smallnorb": ("category", "elevation", "azimuth", "lighting"),
+}
+"""The factors of data sets made by known ones, in the order of the originals."""
 
 
 def load(name: str, split: str, options: Options) -> Dataset | StreamedDataset:
@@ -34,7 +41,55 @@ def load(name: str, split: str, options: Options) -> Dataset | StreamedDataset:
     - Splits are those of TFDS, slices such as "train[:1000]" included. In a data set without "test", "validation"
       stands for it; without that too, "test" is the last tenth of "train" and "train" the rest ("all" is all).
     - Grey images stay grey and others become RGB, unless `channels` says which.
+    - The pixels of dsprites, 0 and 1 in TFDS, become 0 and 255.
     """
+    return _data(_open(name, split, options))
+
+
+def world(name: str, split: str, options: Options) -> FactorWorld:
+    """The factors of `dsprites`, `shapes3d` or `smallnorb`, and the images of the split by them.
+
+    Where several examples have the same factors (the toys of smallnorb), the rows of a call take them in turn. Images
+    of factors that no example has raise `ValueError`.
+    """
+    kind = _kind(name)
+    if kind not in FACTORS:
+        raise ValueError(f"the factors of tfds:{name} are not known; they are of {', '.join(FACTORS)}")
+    examples = _open(name, split, options)
+    labels = [f"label_{factor}" for factor in FACTORS[kind]]
+    quantities = [key for factor in FACTORS[kind] if (key := f"value_{factor}") in examples.features]
+    columns = examples.columns([*labels, *quantities])
+    values = {}
+    for factor, label in zip(FACTORS[kind], labels, strict=True):
+        values[factor] = np.array(examples.features[label].names)
+        if f"value_{factor}" in quantities:
+            values[factor] = np.full(len(values[factor]), np.nan, np.float32)
+            values[factor][columns[label]] = columns[f"value_{factor}"]
+    sizes = tuple(map(len, values.values()))
+
+    index = np.ravel_multi_index(tuple(columns[label] for label in labels), sizes)
+    rows = np.argsort(index, kind="stable")
+    first = np.searchsorted(index[rows], np.arange(np.prod(sizes) + 1))
+    data = _data(examples)
+
+    def render(factors):
+        wanted = np.ravel_multi_index(tuple(np.asarray(factors).T), sizes)
+        count = first[wanted + 1] - first[wanted]
+        if not count.all():
+            absent = zip(FACTORS[kind], np.asarray(factors)[count.argmin()], strict=True)
+            raise ValueError(f"tfds:{name}: no example has {', '.join(f'{key} {label}' for key, label in absent)}")
+        return data.batch(rows[first[wanted] + np.arange(len(wanted)) % count])["image"]
+
+    return FactorWorld(f"tfds:{name}", values, render)
+
+
+def _data(examples: "_Examples") -> Dataset | StreamedDataset:
+    streamed = StreamedDataset(examples, examples.spec, examples.label_names, name=f"tfds:{examples.name}")
+    return examples.options.settle(streamed)
+
+
+def _open(name: str, split: str, options: Options) -> "_Examples":
+    """Random access to a split of a data set."""
     builder = _builder(name)
     found = _format(builder)
     if found is None:
@@ -54,8 +109,7 @@ def load(name: str, split: str, options: Options) -> Dataset | StreamedDataset:
         raise ValueError(f'tfds:{name}: {error}; run pip install "array_record"') from error
     except (KeyError, ValueError) as error:  # of the split, in several lines
         raise ValueError(f"tfds:{name}: {_first_line(error)}") from error
-    examples = _Examples(name, records, builder.info.features, options)
-    return options.settle(StreamedDataset(examples, examples.spec, examples.label_names, name=f"tfds:{name}"))
+    return _Examples(name, records, builder.info.features, options)
 
 
 def _split(split: str, there: Collection[str]) -> str:
@@ -142,6 +196,11 @@ def _command(name: str) -> str:
     return f"python -m jaxgen.data prepare {name}"
 
 
+def _kind(name: str) -> str:
+    """A data set's name without configuration and version."""
+    return name.partition(":")[0].partition("/")[0]
+
+
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
@@ -154,7 +213,9 @@ class _Examples:
         from tensorflow_datasets.core.features import Image as ImageFeature
         from tensorflow_datasets.proto import tf_example_pb2
 
-        self.records, self.options, self.parse = records, options, tf_example_pb2.Example.FromString
+        self.name, self.records, self.features, self.options = name, records, features, options
+        self.parse = tf_example_pb2.Example.FromString
+        self.white = np.uint8(255 if _kind(name) == "dsprites" else 1)  # dsprites has 1 for white
         self.images = [key for key, feature in features.items() if isinstance(feature, ImageFeature)]
         self.labels = [key for key, feature in features.items() if isinstance(feature, ClassLabel)]
         self.label_names = tuple(features["label"].names) if "label" in self.labels else ()
@@ -183,8 +244,18 @@ class _Examples:
             columns[key] = self._decode([row[key].bytes_list.value[0] for row in rows], self.spec[key].shape[-1])
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
+    def columns(self, keys: Sequence[str]) -> dict[str, np.ndarray]:
+        """The numbers `keys` of all examples; no image is decoded."""
+        found = {key: [] for key in keys}
+        for start in range(0, len(self), CHUNK):
+            for record in self.records.__getitems__(range(start, min(start + CHUNK, len(self)))):
+                row = self.parse(record).features.feature
+                for key, column in found.items():
+                    column.append((row[key].int64_list.value or row[key].float_list.value)[0])
+        return {key: np.array(column) for key, column in found.items()}
+
     def _decode(self, files: Sequence[bytes], channels: int) -> UInt8[np.ndarray, "n h w c"]:
         size = self.options.image_size
         if (images := decode_pngs(files)) is not None:
-            return resize(images, size, channels)
-        return np.stack([to_array(Image.open(io.BytesIO(file)), channels, size) for file in files])
+            return resize(self.white * images, size, channels)
+        return self.white * np.stack([to_array(Image.open(io.BytesIO(file)), channels, size) for file in files])

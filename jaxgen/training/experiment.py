@@ -49,7 +49,8 @@ class Config:
     """Settings of a run; an experiment adds its own."""
 
     source: str = "digits"
-    """`digits`, `stacked-digits[:SOURCE]`, `ring`, `grid`, `moons`, `swissroll`, `tfds:NAME` or `folder:PATH`."""
+    """`digits`, `stacked-digits[:SOURCE]`, `sprites[-colour]`, `ring`, `grid`, `moons`, `swissroll`, `tfds:NAME` or
+    `folder:PATH`."""
     image_size: int | None = None
     """Resize to this many pixels a side."""
     channels: Literal[1, 3] | None = None

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data import Dataset, StreamedDataset, load, order
+from jaxgen.data import Dataset, StreamedDataset, factor_world, load, order
 from jaxgen.data.__main__ import main
+from jaxgen.data.options import Options
 
 pytest.importorskip("tensorflow_datasets")
 array_record_module = pytest.importorskip("array_record.python.array_record_module")
@@ -37,8 +38,6 @@ def picture(i, shape):
 
 def make(folder, name="tiny", shape=(6, 7, 3), declared=None, file_format="array_record", splits=SPLITS):
     """Write a TFDS data set by hand: two splits of images filled at random, labels i % 2."""
-    from tensorflow_datasets.proto import tf_example_pb2
-
     home = folder / name / "1.0.0"
     home.mkdir(parents=True)
     declared = [str(size) for size in (declared or shape)]
@@ -55,25 +54,36 @@ def make(folder, name="tiny", shape=(6, 7, 3), declared=None, file_format="array
     info = {"name": name, "version": "1.0.0", "fileFormat": file_format, "splits": described}
     (home / "dataset_info.json").write_text(json.dumps(info))
     for split, size in splits.items():
-        records = []
-        for i in range(size):
-            example, file = tf_example_pb2.Example(), io.BytesIO()
-            Image.fromarray(picture(i, shape).squeeze()).save(file, "PNG")
-            example.features.feature["image"].bytes_list.value.append(file.getvalue())
-            example.features.feature["label"].int64_list.value.append(i % 2)
-            records.append(example.SerializeToString())
-        write(home / f"{name}-{split}.{file_format}-00000-of-00001", records)
+        examples = [{"image": picture(i, shape), "label": i % 2} for i in range(size)]
+        write(home / f"{name}-{split}.{file_format}-00000-of-00001", map(record, examples))
     return home
+
+
+def record(example):
+    """The serialised tf.train.Example of images, integers and floats by name."""
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    message = tf_example_pb2.Example()
+    for name, value in example.items():
+        if isinstance(value, np.ndarray):
+            file = io.BytesIO()
+            Image.fromarray(value.squeeze()).save(file, "PNG")
+            message.features.feature[name].bytes_list.value.append(file.getvalue())
+        elif isinstance(value, float):
+            message.features.feature[name].float_list.value.append(value)
+        else:
+            message.features.feature[name].int64_list.value.append(value)
+    return message.SerializeToString()
 
 
 def write(path, records):
     if "tfrecord" in path.name:
-        content = [struct.pack("<QI", len(record), 0) + record + bytes(4) for record in records]
+        content = [struct.pack("<QI", len(one), 0) + one + bytes(4) for one in records]
         path.write_bytes(b"".join(content))
     else:
         writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
-        for record in records:
-            writer.write(record)
+        for one in records:
+            writer.write(one)
         writer.close()
 
 
@@ -123,6 +133,58 @@ def test_streamed_above_the_limit(home):
         expected = in_memory.batch(order(0, step, 5, 12))
         np.testing.assert_array_equal(batch["image"], expected["image"])
         np.testing.assert_array_equal(batch["label"], expected["label"])
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(
+    ("name", "factors"),
+    [
+        ("dsprites", {"shape": 3, "scale": 6, "orientation": 40, "x_position": 32, "y_position": 32}),
+        ("shapes3d", {"floor_hue": 10, "wall_hue": 10, "object_hue": 10, "scale": 8, "shape": 4, "orientation": 15}),
+        ("smallnorb", {"category": 5, "elevation": 9, "azimuth": 18, "lighting": 6}),
+    ],
+)
+def test_images_by_their_factors(home, monkeypatch, name, factors, streamed):
+    """Of each data set 40 examples of 20 combinations, under the features that TFDS says it has."""
+    if streamed:
+        monkeypatch.setattr(Options, "settle", lambda self, data: data)
+    sizes = np.array(list(factors.values()))
+    chosen = np.tile(np.random.default_rng(0).integers(0, sizes, (20, len(sizes))), (2, 1))
+    shape = {"dsprites": (64, 64, 1), "shapes3d": (64, 64, 3), "smallnorb": (96, 96, 1)}[name]
+    pictures = [picture(i, shape) & (1 if name == "dsprites" else 255) for i in range(40)]
+    folder = home / name / "2.0.0"
+    folder.mkdir(parents=True)
+    split = {"name": "train", "numBytes": "1", "shardLengths": ["40"]}
+    split |= {"filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"}
+    info = {"name": name, "version": "2.0.0", "fileFormat": "array_record", "splits": [split]}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    records = []
+    for one, image in zip(chosen, pictures, strict=True):
+        example = {"image": image, "image2": image, "instance": 3}
+        for factor, label in zip(factors, one.tolist(), strict=True):
+            example |= {f"label_{factor}": label, f"value_{factor}": label / 2}
+        records.append(record(example))
+    write(folder / f"{name}-train.array_record-00000-of-00001", records)
+
+    world = factor_world(f"tfds:{name}")
+    assert (world.names, world.sizes) == (tuple(factors), tuple(sizes))
+    expected = np.stack(pictures) * np.uint8(255 if name == "dsprites" else 1)
+    in_turn = np.arange(20) + [0, 20] * 10  # the two examples of the same factors
+    np.testing.assert_array_equal(world.images(chosen[:20]), expected[in_turn])
+    np.testing.assert_array_equal(world.images(chosen[[7, 7, 7]]), expected[[7, 27, 7]])
+    np.testing.assert_array_equal(world.factors(world.index(chosen)), chosen)
+    if name == "smallnorb":
+        assert world.classes(category="airplanes", azimuth="7") == {"category": 2, "azimuth": 7}
+    else:
+        factor, label = world.names[0], int(chosen[0, 0])
+        assert world.classes(**{factor: label / 2}) == {factor: label}
+    absent = next(one for one in world.sample(0, 100) if not (chosen == one).all(1).any())
+    with pytest.raises(
+        ValueError, match=f"tfds:{name}: no example has {world.names[0]} {absent[0]}, {world.names[1]} "
+    ):
+        world.images(absent[None])
+    with pytest.raises(ValueError, match=f"the factor {world.names[1]} is 99; allowed is 0 to {sizes[1] - 1}"):
+        world.sample(0, 3, **{world.names[1]: 99})
 
 
 def test_images_of_different_sizes_need_an_image_size(home):
