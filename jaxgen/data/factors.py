@@ -83,7 +83,7 @@ class FactorWorld:
         A factor in `fixed` is not drawn but has that class: one for all, or one for each example.
         """
         # Raw bits, as in `ordering`: they stay the same over NumPy's versions.
-        bits = np.random.PCG64(seed).random_raw(n * len(self.sizes)).reshape(n, -1)
+        bits = np.random.PCG64(seed).random_raw(n * len(self.sizes)).reshape(n, len(self.sizes))
         factors = (bits % np.array(self.sizes, np.uint64)).astype(np.int32)
         for name, value in fixed.items():
             factors[:, self.names.index(self._known(name))] = value
