@@ -33,7 +33,7 @@ def test_run_folder_is_complete(runs, name):
     run = runs / name
     assert json.loads((run / "config.json").read_text())["config"]["steps"] == 12
     pictures = {"samples.png", "curves.png", "interpolations.png"}
-    pictures |= {"reconstructions.png", "latent_scatter.png"} if "vae" in name else set()
+    pictures |= {"reconstructions.png", "latent_scatter.png"} if "vae" in name else {"neighbours.png"}
     pictures |= {"manifold.png"} if name == "vae" else set()
     pictures |= {"traversals.png"} if name == "beta_vae" else set()
     assert {path.name for path in run.glob("*.png")} == pictures
