@@ -8,6 +8,7 @@ from jaxgen.losses.penalties import (
     clip_weights,
     orthogonality,
 )
+from jaxgen.losses.regularisers import DIP, BetaTC, KLParts, Regulariser, decompose_kl, permute_units
 from jaxgen.losses.variational import (
     LIKELIHOODS,
     Bernoulli,
@@ -15,22 +16,30 @@ from jaxgen.losses.variational import (
     Gaussian,
     Likelihood,
     kl_to_standard_normal,
+    normal_log_prob,
     standard_normal_log_prob,
 )
 
 __all__ = [
     "ADVERSARIAL_LOSSES",
+    "DIP",
     "LIKELIHOODS",
     "PENALTIES",
     "AdversarialLoss",
     "Bernoulli",
+    "BetaTC",
     "DiscretisedLogistic",
     "Gaussian",
+    "KLParts",
     "Likelihood",
     "Penalty",
+    "Regulariser",
     "add_orthogonal_regularisation",
     "clip_weights",
+    "decompose_kl",
     "kl_to_standard_normal",
+    "normal_log_prob",
     "orthogonality",
+    "permute_units",
     "standard_normal_log_prob",
 ]

@@ -19,6 +19,7 @@ __all__ = [
     "Gaussian",
     "Likelihood",
     "kl_to_standard_normal",
+    "normal_log_prob",
     "standard_normal_log_prob",
 ]
 
@@ -130,6 +131,13 @@ LIKELIHOODS: dict[str, Likelihood] = {
 def kl_to_standard_normal(mean: Float[Array, "*b z"], scale: Float[Array, "*b z"]) -> Float[Array, "*b z"]:
     """KL(N(mean, scale²) || N(0, 1)) of each latent unit (Kingma & Welling 2014, appendix B)."""
     return 0.5 * (jnp.square(mean) + jnp.square(scale) - 1) - jnp.log(scale)
+
+
+def normal_log_prob(
+    z: Float[Array, "*#b z"], mean: Float[Array, "*#b z"], scale: Float[Array, "*#b z"]
+) -> Float[Array, "*b z"]:
+    """log N(z; mean, scale²) of each latent unit; leading axes broadcast."""
+    return -0.5 * jnp.square((z - mean) / scale) - jnp.log(scale) - 0.5 * math.log(2 * math.pi)
 
 
 def standard_normal_log_prob(z: Float[Array, "*b z"]) -> Float[Array, "*b"]:

@@ -1,5 +1,8 @@
 """Variational autoencoder: Kingma & Welling 2014 (arXiv:1312.6114), with β (Higgins et al. 2017) and labels (CVAE).
 
+Other objectives are options of it: a capacity for the KL term, regularisers of the code (β-TCVAE, DIP-VAE), and the
+importance-weighted bound (IWAE).
+
 vae = VAE(MLPEncoder(latent=20), MLPDecoder(shape=(28, 28, 1)), optax.adam(1e-3))
 state = vae.init(jax.random.key(0), batch)
 step = jax.jit(vae.step, donate_argnums=0)
@@ -18,6 +21,7 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
+from jaxgen.losses.regularisers import Regulariser
 from jaxgen.losses.variational import (
     Bernoulli,
     Likelihood,
@@ -30,6 +34,7 @@ from jaxgen.types import Batch, Metrics
 __all__ = ["ELBO", "VAE", "VAEState"]
 
 Label = Int[Array, "b"] | None
+Scheduled = float | int | Array | Callable[[Array], Array]
 
 
 @struct.dataclass
@@ -63,15 +68,32 @@ class VAE:
     beta:       weight of the KL term in the loss: a number, or an optax schedule of the step (KL annealing)
     binarise:   each time an image is seen, its pixels are drawn from Bernoulli(intensity) (dynamic binarisation)
     classes:    labels 0 … classes - 1 condition both networks (CVAE); 0: unconditional
+    capacity:   C in nats, a number or a schedule: the KL term, the batch's mean, is drawn to it by β |KL - C| in place
+                of β KL (Burgess et al. 2018, eq. 8: β = 1000, C = optax.linear_schedule(0, 25, 100_000))
+    regulariser:        added to the loss: `BetaTC`, `DIP`, or another function (mean, scale, z) -> (penalty, metrics)
+    objective_samples:  k > 1: the importance-weighted bound by k posterior draws takes the place of the ELBO (Burda et
+                        al. 2016, eq. 8); β is then the exponent of p(z) / q(z | x) in the weights
     """
 
     encoder: nn.Module
     decoder: nn.Module
     optimiser: optax.GradientTransformation
     likelihood: Likelihood = Bernoulli()  # noqa: RUF009 (frozen)
-    beta: float | Array | Callable[[Array], Array] = 1.0
+    beta: Scheduled = 1.0
     binarise: bool = False
     classes: int = 0
+    capacity: Scheduled | None = None
+    regulariser: Regulariser | None = None
+    objective_samples: int = 1
+
+    def __post_init__(self):
+        if self.objective_samples < 1:
+            raise ValueError(f"objective_samples={self.objective_samples}: at least 1 is needed")
+        if self.objective_samples > 1 and (self.capacity is not None or self.regulariser is not None):
+            raise ValueError(
+                f"objective_samples={self.objective_samples}: the importance-weighted bound has no KL term for a "
+                "capacity or a regulariser; choose 1"
+            )
 
     @property
     def latent(self) -> int:
@@ -98,31 +120,59 @@ class VAE:
         return VAEState(jnp.int32(0), key, params, self.optimiser.init(params))
 
     def step(self, state: VAEState, batch: Batch) -> tuple[VAEState, Metrics]:
-        """Descends -E[log p(x | z)] + β KL(q(z | x) || p(z)); metrics in nats per example."""
+        """Descends -E[log p(x | z)] + β KL(q(z | x) || p(z)), or what the options make of it; metrics in nats per
+        example, each part by its name."""
         key, step_key = jax.random.split(state.key)
-        beta = self.beta(state.step) if callable(self.beta) else self.beta
+        state, metrics, _ = self._descend(state, step_key, batch)
+        return state.replace(step=state.step + 1, key=key), metrics
 
-        def loss(params):
-            terms = self.elbo(state.replace(params=params), step_key, batch)
-            log_likelihood, kl = terms.log_likelihood.mean(), terms.kl.mean()
-            metrics = {"elbo": terms.elbo.mean(), "log_likelihood": log_likelihood, "kl": kl}
-            return beta * kl - log_likelihood, metrics
-
-        (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+    def _descend(self, state: VAEState, key: Key[Array, ""], batch: Batch) -> tuple[VAEState, Metrics, Array | None]:
+        """One step of the optimiser; the state after it, metrics, and the draws of the posteriors."""
+        loss = self._loss if self.objective_samples == 1 else self._importance_weighted_loss
+        beta = _now(self.beta, state.step)
+        (value, (metrics, z)), gradient = jax.value_and_grad(
+            lambda params: loss(state.replace(params=params), key, batch, beta), has_aux=True
+        )(state.params)
         updates, optimiser = self.optimiser.update(gradient, state.optimiser, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics |= {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
-        return VAEState(state.step + 1, key, params, optimiser), metrics
+        return state.replace(params=params, optimiser=optimiser), metrics, z
+
+    def _loss(
+        self, state: VAEState, key: Key[Array, ""], batch: Batch, beta: float | int | Array
+    ) -> tuple[Array, tuple[Metrics, Array]]:
+        """The negative ELBO with β, capacity and penalty; metrics and the draws z."""
+        terms, mean, scale, z = self._terms(state, key, batch)
+        log_likelihood, kl = terms.log_likelihood.mean(), terms.kl.mean()
+        metrics = {"elbo": terms.elbo.mean(), "log_likelihood": log_likelihood, "kl": kl}
+        charged = kl
+        if self.capacity is not None:
+            metrics["capacity"] = jnp.asarray(_now(self.capacity, state.step), jnp.float32)
+            charged = jnp.abs(kl - metrics["capacity"])
+        value = beta * charged - log_likelihood
+        penalty, parts = self._penalty(state, mean, scale, z)
+        return value + penalty, (metrics | parts, z)
+
+    def _penalty(self, state: VAEState, mean: Array, scale: Array, z: Array) -> tuple[Array, Metrics]:
+        """What is added to the loss, and its parts."""
+        return self.regulariser(mean, scale, z) if self.regulariser else (jnp.float32(0), {})
+
+    def _importance_weighted_loss(
+        self, state: VAEState, key: Key[Array, ""], batch: Batch, beta: float | int | Array
+    ) -> tuple[Array, tuple[Metrics, None]]:
+        """The negative bound -log (1/k) Σ p(x | z_i) (p(z_i) / q(z_i | x))^β. With the draws reparameterised
+        its gradient is the sum of those of the log weights, each times its normalised weight (Burda et al. 2016)."""
+        image, label, mean, scale, key = self._encoded(state, key, batch)
+        log_likelihood, log_ratio = self._drawn(state, key, image, label, mean, scale, self.objective_samples)
+        log_weight = log_likelihood - beta * log_ratio
+        bound = (jax.nn.logsumexp(log_weight, axis=0) - jnp.log(self.objective_samples)).mean()
+        log_likelihood, kl = log_likelihood.mean(), kl_to_standard_normal(mean, scale).sum(-1).mean()
+        metrics = {"bound": bound, "elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
+        return -bound, (metrics, None)
 
     def elbo(self, state: VAEState, key: Key[Array, ""], batch: Batch) -> ELBO:
         """The evidence lower bound of each example, by one sample of the posterior (eq. 10 with L = 1)."""
-        binarise_key, posterior_key = jax.random.split(key)
-        image, label = self._inputs(binarise_key, batch)
-        mean, scale = self._posterior(state, image, label)
-        z = mean + scale * jax.random.normal(posterior_key, mean.shape)
-        log_likelihood = self.likelihood.log_prob(self._decode(state, z, label), image)
-        kl = kl_to_standard_normal(mean, scale)
-        return ELBO(log_likelihood - kl.sum(-1), log_likelihood, kl)
+        return self._terms(state, key, batch)[0]
 
     def log_likelihood(
         self, state: VAEState, key: Key[Array, ""], batch: Batch, samples: int, chunk: int = 50
@@ -133,19 +183,11 @@ class VAE:
         chunk = min(chunk, samples)
         if samples < 1 or samples % chunk:
             raise ValueError(f"samples={samples}: a positive multiple of chunk={chunk} is needed")
-        binarise_key, posterior_key = jax.random.split(key)
-        image, label = self._inputs(binarise_key, batch)
-        mean, scale = self._posterior(state, image, label)
-        labels = None if label is None else jnp.tile(label, chunk)
+        image, label, mean, scale, posterior_key = self._encoded(state, key, batch)
 
         def more(total, key):
-            noise = jax.random.normal(key, (chunk, *mean.shape))
-            z = mean + scale * noise
-            parameters = self._decode(state, z.reshape(-1, self.latent), labels)
-            parameters = parameters.reshape(chunk, len(image), *parameters.shape[1:])
-            log_posterior = standard_normal_log_prob(noise) - jnp.log(scale).sum(-1)
-            log_weight = self.likelihood.log_prob(parameters, image) + standard_normal_log_prob(z) - log_posterior
-            return jnp.logaddexp(total, jax.nn.logsumexp(log_weight, axis=0)), None
+            log_likelihood, log_ratio = self._drawn(state, key, image, label, mean, scale, chunk)
+            return jnp.logaddexp(total, jax.nn.logsumexp(log_likelihood - log_ratio, axis=0)), None
 
         start = jnp.full(len(image), -jnp.inf)
         total, _ = jax.lax.scan(more, start, jax.random.split(posterior_key, samples // chunk))
@@ -172,6 +214,34 @@ class VAE:
             label = jnp.arange(n, dtype=jnp.int32) % self.classes
         return self.decode(state, jax.random.normal(key, (n, self.latent)), label)
 
+    def _terms(self, state: VAEState, key: Key[Array, ""], batch: Batch) -> tuple[ELBO, Array, Array, Array]:
+        """The bound, and the posteriors' means, scales and draws z that it was made with."""
+        image, label, mean, scale, key = self._encoded(state, key, batch)
+        z = mean + scale * jax.random.normal(key, mean.shape)
+        log_likelihood = self.likelihood.log_prob(self._decode(state, z, label), image)
+        kl = kl_to_standard_normal(mean, scale)
+        return ELBO(log_likelihood - kl.sum(-1), log_likelihood, kl), mean, scale, z
+
+    def _encoded(
+        self, state: VAEState, key: Key[Array, ""], batch: Batch
+    ) -> tuple[Array, Label, Array, Array, Key[Array, ""]]:
+        """Images as they are seen, labels, the posteriors' means and scales, and the key for draws from them."""
+        binarise_key, posterior_key = jax.random.split(key)
+        image, label = self._inputs(binarise_key, batch)
+        return image, label, *self._posterior(state, image, label), posterior_key
+
+    def _drawn(
+        self, state: VAEState, key: Key[Array, ""], image: Array, label: Label, mean: Array, scale: Array, k: int
+    ) -> tuple[Float[Array, "k b"], Float[Array, "k b"]]:
+        """log p(x | z) and log q(z | x) - log p(z) at k draws z of each posterior."""
+        noise = jax.random.normal(key, (k, *mean.shape))
+        z = mean + scale * noise
+        labels = None if label is None else jnp.tile(label, k)
+        parameters = self._decode(state, z.reshape(-1, self.latent), labels)
+        parameters = parameters.reshape(k, len(image), *parameters.shape[1:])
+        log_posterior = standard_normal_log_prob(noise) - jnp.log(scale).sum(-1)
+        return self.likelihood.log_prob(parameters, image), log_posterior - standard_normal_log_prob(z)
+
     def _inputs(self, key: Key[Array, ""], batch: Batch) -> tuple[Array, Label]:
         image = normalise(batch["image"])
         if self.binarise:
@@ -184,3 +254,7 @@ class VAE:
 
     def _decode(self, state: VAEState, z: Array, label: Label) -> Array:
         return self.decoder.apply({"params": state.params["decoder"]}, z, label)
+
+
+def _now(value: Scheduled, step: Array) -> float | int | Array:
+    return value(step) if callable(value) else value

@@ -99,7 +99,8 @@ class Experiment:
     """What a script adds to the command line.
 
     presets:   configs by name; the first is the default
-    build:     (config, data set) -> model; of the data set only `example` and `label_names` are read
+    build:     (config, data set) -> model; of the data set only `example`, `label_names` and, for training, the
+               length are read
     evaluator: (config, model, train, test) -> a function of a state that gives figures by name; its attribute
                `extractor`, where it has one, is what they depend on, and is stored beside them
     pictures:  (config, model, state, train, test, folder) writes PNGs
