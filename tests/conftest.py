@@ -1,5 +1,10 @@
 """Settings of all tests: two virtual CPU devices, and an error where a PRNG key is used twice."""
 
+import os
+
+# Most of the tests' time is compilation, and LLVM's optimisations are a third of that.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 import jax
 import pytest
 
