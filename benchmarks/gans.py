@@ -5,7 +5,7 @@ ring, grid      modes covered of 8 and of 25: two layers of 128 with ReLU or tan
 stacked         modes covered of 1,000 by 26,000 samples of stacked MNIST, read by a classifier of digits: narrow
                 networks, the discriminator of half the generator's width (Metz et al. 2017)
 mnist, cifar10  FID and the like of 10,000 samples against as many training images, by a classifier of the data: narrow
-                networks, about equal time for each method
+                networks, fewer steps for the methods with dearer ones
 
 Each row is an experiment's preset with other flags, trained into DIR/TABLE; what is there already goes on. Printed is
 a table of figures (± standard deviations over the seeds); DIR/TABLE.png shows samples. The budgets are a laptop's.

@@ -159,8 +159,8 @@ def diagnose(experiment, args: list[str]) -> None:
     model, [state], step = restore_run(experiment, run, config, training, None)
     figures = experiment.evaluator(config, model, training, test)(state)
     records = [*read_metrics(run), {"step": step, **figures}]
+    batch = training.batch(np.arange(config.batch_size * model.minibatches) % len(training))
     try:
-        batch = training.batch(np.arange(config.batch_size * model.minibatches) % len(training))
         eigenvalues, note = game_eigenvalues(model, state, batch), ""
     except ValueError as too_large:
         eigenvalues, note = None, f"note      {too_large}\n"
