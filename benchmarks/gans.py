@@ -111,11 +111,13 @@ def run_table() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
     parser.add_argument("--run", type=Path, required=True, help="a folder for the runs")
-    rows, shared, figures = TABLES[parser.parse_known_args()[0].table]
-    parser.add_argument("--rows", nargs="+", choices=rows, default=list(rows), help="default: all")
+    parser.add_argument("--rows", nargs="+", help="some of the table's rows by name; default: all")
     options = parser.parse_args()
+    rows, shared, figures = TABLES[options.table]
+    if unknown := set(options.rows or ()) - rows.keys():
+        parser.error(f"--rows {', '.join(unknown)}: {options.table} has {', '.join(rows)}")
     runs = {}
-    for name in options.rows:
+    for name in options.rows or rows:
         module, flags = rows[name]
         folder = options.run / options.table / "".join(c if c.isalnum() else "_" for c in name)
         main(module.experiment, [*flags.split(), *shared.split(), "--resume", "--run", str(folder)])

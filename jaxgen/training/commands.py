@@ -20,7 +20,7 @@ from jaxgen.data import Dataset, StreamedDataset, load
 from jaxgen.diagnose import game_eigenvalues
 from jaxgen.report import draw_samples, plot_curves, plot_diagnosis, save_image, write_page
 from jaxgen.training.command_line import find_run, parse, use_cpu_devices
-from jaxgen.training.logging import read_metrics
+from jaxgen.training.logging import as_json, read_metrics
 from jaxgen.training.mesh import data_mesh
 from jaxgen.training.population import summary
 from jaxgen.training.runs import check_data, read_run, restore_run, settings_of
@@ -115,8 +115,9 @@ def evaluate(experiment, args: list[str]) -> None:
     model, states, step = restore_run(experiment, folder, options.config, training, options.checkpoint)
     figures_of = experiment.evaluator(options.config, model, training, test)
     figures = summary([figures_of(state) for state in states])
-    by = {"extractor": getattr(figures_of, "extractor", None)}
-    (folder / "evaluation.json").write_text(json.dumps({"step": step, **by, **figures}, indent=2) + "\n")
+    by = {"step": step, "extractor": getattr(figures_of, "extractor", None)}
+    record = by | {name: as_json(value) for name, value in figures.items()}
+    (folder / "evaluation.json").write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
     print(f"step {step}")
     _print_figures(figures)
 

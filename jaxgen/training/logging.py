@@ -90,10 +90,11 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def _line(record: Mapping[str, Any]) -> str:
-    return json.dumps({name: _as_json(value) for name, value in record.items()}, allow_nan=False) + "\n"
+    return json.dumps({name: as_json(value) for name, value in record.items()}, allow_nan=False) + "\n"
 
 
-def _as_json(value: int | float) -> int | float | str:
+def as_json(value: int | float) -> int | float | str:
+    """The value as standard JSON can hold it: NaN and the infinities as strings, which `float` reads back."""
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

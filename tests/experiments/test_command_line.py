@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,12 @@ def test_commands_on_a_run(runs, capsys):
     assert "test nll 8 samples" in capsys.readouterr().out
     main(vae.experiment, ["report", "--run", str(runs / "vae")])
     assert "go on" in capsys.readouterr().out
+
+
+def test_infinite_figures_are_stored_as_standard_json(runs):
+    endless = replace(vae.experiment, evaluator=lambda *_: lambda state: {"test_nll": float("inf")})
+    main(endless, ["evaluate", "--run", str(runs / "vae")])
+    assert json.loads((runs / "vae" / "evaluation.json").read_text())["test_nll"] == "Infinity"
 
 
 def test_resume_takes_the_settings_of_the_run_and_more_steps(runs, tmp_path, capsys):
