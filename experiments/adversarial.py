@@ -15,6 +15,7 @@ from flax import linen as nn
 from jaxgen import networks
 from jaxgen.data import Dataset, Mixture, load, toy_world
 from jaxgen.diagnose import diagnose
+from jaxgen.latent import slerp
 from jaxgen.losses import ADVERSARIAL_LOSSES, PENALTIES, clip_weights
 from jaxgen.metrics import (
     accuracy,
@@ -293,8 +294,7 @@ def draw(config: GANConfig, model: GAN, state, train, test, run: Path) -> None:
         return
     rows, columns = model.classes or 8, 10
     ends = jax.random.normal(jax.random.key(1), (2, rows, 1, model.latent))
-    angle = jnp.linspace(0, jnp.pi / 2, columns)[None, :, None]
-    latent = jnp.cos(angle) * ends[0] + jnp.sin(angle) * ends[1]  # keeps the norm that the prior has
+    latent = jax.jit(slerp)(*ends, jnp.linspace(0, 1, columns)[:, None])  # keeps the norm that the prior has
     label = jnp.repeat(jnp.arange(rows, dtype=jnp.int32), columns) if model.classes else None
     images = jax.jit(model.generate)(state, latent.reshape(-1, model.latent), label)
     save_image(run / "interpolations.png", image_grid(images, columns))

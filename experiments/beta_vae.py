@@ -23,7 +23,7 @@ from typing import Literal
 import optax
 
 from experiments import vae
-from experiments.latent import draw_latent_space, draw_traversals, vae_evaluator
+from experiments.latent import draw_latent_space, vae_evaluator
 from experiments.vae import VAEConfig
 from jaxgen.losses import DIP, BetaTC
 from jaxgen.models import VAE, FactorVAE
@@ -107,12 +107,9 @@ def build(config: BetaVAEConfig, data) -> VAE:
     return model
 
 
-def draw(config, model, state, train, test, run: Path) -> None:
-    draw_latent_space(config, model, state, train, test, run)
-    draw_traversals(config, model, state, train, test, run)
-
-
-experiment = Experiment(Path(__file__).stem, presets, build, vae_evaluator, draw, __doc__, best="test_elbo", mode="max")
+experiment = Experiment(
+    Path(__file__).stem, presets, build, vae_evaluator, draw_latent_space, __doc__, best="test_elbo", mode="max"
+)
 
 if __name__ == "__main__":
     main(experiment)

@@ -1,19 +1,33 @@
 """What the VAE experiments evaluate and draw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
+from jaxtyping import Float, Int
 
+from jaxgen.data import factor_world, order
+from jaxgen.latent import slerp
 from jaxgen.losses import kl_to_standard_normal
+from jaxgen.metrics import mutual_information
 from jaxgen.models import VAE
 from jaxgen.pixels import normalise
-from jaxgen.report import image_grid, plot_scatter, save_image
+from jaxgen.report import (
+    image_grid,
+    plot_heat_map,
+    plot_kl_per_unit,
+    plot_scatter,
+    save_animation,
+    save_image,
+)
 
-SHOWN = 2000  # points of the scatter plot
+SHOWN = 2000  # test examples that are looked at
+SAMPLED = 5000  # and training examples, for what is told of their factors
+BINS = 20
 BATCH = 500
 ACTIVE = 0.01  # nats of KL from which a latent unit counts as used
 
@@ -53,50 +67,172 @@ def vae_evaluator(config, model: VAE, train, test) -> Callable:
 
 
 def draw_latent_space(config, model: VAE, state, train, test, run: Path) -> None:
-    """Reconstructions, interpolations, the scatter of posterior means by class, and for 2 units the manifold."""
-    shown = test.batch(np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int))
-    image = jnp.asarray(shown["image"])
-    label = jnp.asarray(shown["label"]) if "label" in shown else None
-    given = label if model.classes else None
+    """The KL term of each unit, the scatter of posterior means by class, reconstructions, interpolations, traversals,
+    for 2 units the manifold; of data with labels or known factors also what the units tell of them, and arithmetic."""
+    encode, decode_flat = jax.jit(model.encode), jax.jit(model.decode)
 
-    mean, _ = jax.jit(model.encode)(state, image, given)
-    decode = jax.jit(model.decode)
+    def look(data, index) -> Codes:
+        return codes_of(lambda image, label: encode(state, image, label if model.classes else None), data, index)
 
+    def decode(z, label):
+        """The images of any array of codes and the labels that go with them."""
+        labels = np.broadcast_to(label, z.shape[:-1]).reshape(-1)
+        images = decode_flat(state, z.reshape(-1, model.latent), labels if model.classes else None)
+        return np.asarray(images).reshape(*z.shape[:-1], *images.shape[1:])
+
+    codes = look(test, np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int))
+    kl = codes.kl.mean(0)
+    most_used = np.argsort(-kl, kind="stable")
+    plot_kl_per_unit(run / "kl_per_unit.png", kl, ACTIVE)
+    draw_scatter(codes, test, run)
+    some = np.linspace(0, len(codes.mean) - 1, 32).astype(int)  # the data may be in the order of the classes
+    image, mean, label = normalise(test.batch(codes.index[some])["image"]), codes.mean[some], codes.label[some]
+    pairs = np.stack([image, decode(mean, label)], axis=1)
+    save_image(run / "reconstructions.png", _grid(pairs.reshape(8, 8, *image.shape[1:]), ("image", "decoded") * 4))
+    draw_interpolations(decode, mean, label, run)
+    draw_traversals(decode, mean[0], label[0], kl, most_used, run)
+    if model.latent == 2 and not model.classes:
+        side = norm.ppf(np.linspace(0.03, 0.97, 20))
+        plane = np.stack(np.meshgrid(side, side[::-1]), -1)
+        save_image(run / "manifold.png", image_grid(decode(plane, 0).reshape(-1, *image.shape[1:]), 20, gap=0))
+
+    codes = look(train, order(0, 0, min(SAMPLED, len(train)), len(train)))
+    factors = factors_of(config.source, train, codes)
+    if factors:
+        draw_information(codes, factors, most_used, run)
+        draw_arithmetic(decode, train, codes, factors, run)
+
+
+class Codes(NamedTuple):
+    """Examples of a data set with their posteriors."""
+
+    index: Int[np.ndarray, "n"]
+    mean: Float[np.ndarray, "n z"]
+    kl: Float[np.ndarray, "n z"]
+    """Nats of each unit."""
+    about: Mapping[str, np.ndarray]
+    """What the examples have besides images."""
+
+    @property
+    def label(self) -> Int[np.ndarray, "n"]:
+        """0 where there is none."""
+        return self.about.get("label", np.zeros(len(self.index), np.int32))
+
+
+class Factor(NamedTuple):
+    """What examples differ in: one of the factors behind them, or their class."""
+
+    name: str
+    values: Sequence
+    """What each of its classes stands for."""
+    classes: Int[np.ndarray, "n"]
+
+    def column(self, value: int) -> str:
+        meaning = self.values[value]
+        return f"{self.name}\n{meaning if isinstance(meaning, str) else format(meaning, '.2g')}"
+
+
+def codes_of(encode: Callable, data, index: Int[np.ndarray, "n"]) -> Codes:
+    parts = []
+    for part in np.array_split(index, -(-len(index) // BATCH)):
+        batch = data.batch(part)
+        mean, scale = encode(batch["image"], batch.get("label"))
+        about = {name: value for name, value in batch.items() if value.ndim <= 2}
+        parts.append(jax.device_get({"mean": mean, "kl": kl_to_standard_normal(mean, scale), "about": about}))
+    return Codes(index, **jax.tree.map(lambda *x: np.concatenate(x), *parts))
+
+
+def factors_of(source: str, data, codes: Codes) -> list[Factor]:
+    """The factors behind the images, or of labelled data the class; those that take several values."""
+    try:
+        values = factor_world(source).values
+    except ValueError:  # its factors are not known
+        values = {"class": data.label_names} if data.classes else {}
+    if "factors" in codes.about:
+        columns = codes.about["factors"].T
+    else:
+        columns = [codes.about["label" if name == "class" else f"label_{name}"] for name in values]
+    found = (Factor(name, values[name], column) for name, column in zip(values, columns, strict=True))
+    return [factor for factor in found if np.ptp(factor.classes)]
+
+
+def draw_scatter(codes: Codes, data, run: Path) -> None:
     # the two units that vary most are the ones in use
-    first, second = np.argsort(-np.asarray(mean).std(0))[:2] if model.latent > 1 else (0, 0)
+    first, second = np.argsort(-codes.mean.std(0))[:2] if codes.mean.shape[1] > 1 else (0, 0)
     plot_scatter(
         run / "latent_scatter.png",
-        np.asarray(mean)[:, [first, second]],
-        None if label is None else np.asarray(label),
-        test.label_names,
+        codes.mean[:, [first, second]],
+        codes.about.get("label"),
+        data.label_names,
         "posterior means of the test set",
         (f"latent {first}", f"latent {second}"),
     )
 
-    chosen = np.linspace(0, len(image) - 1, 32).astype(int)  # the data may be in the order of the classes
-    image, mean, given = jax.tree.map(lambda x: x[chosen], (image, mean, given))
-    pairs = jnp.stack([normalise(image), decode(state, mean, given)], axis=1)
-    save_image(run / "reconstructions.png", image_grid(pairs.reshape(-1, *image.shape[1:]), 8))
 
-    weight = jnp.linspace(0, 1, 10)[None, :, None]
-    path = mean[:8, None] * (1 - weight) + mean[-8:, None] * weight
-    labels = None if given is None else jnp.repeat(given[:8], 10)
-    save_image(run / "interpolations.png", image_grid(decode(state, path.reshape(-1, model.latent), labels), 10))
+def draw_interpolations(decode: Callable, mean, label, run: Path) -> None:
+    """Between four pairs of images, along the straight line and along the sphere; of a conditional model with the label
+    of the first."""
+    weight = np.linspace(0, 1, 11, dtype=np.float32)[:, None]
+    start, end = np.split(mean[::4, None], 2)
+    paths = np.stack([(1 - weight) * start + weight * end, jax.jit(slerp)(start, end, weight)], axis=1).reshape(
+        8, 11, -1
+    )
+    images = decode(paths, label[:16:4].repeat(2)[:, None])
+    save_image(
+        run / "interpolations.png", _grid(images, [f"{x:.1f}" for x in weight[:, 0]], ("linear", "spherical") * 4)
+    )
 
-    if model.latent == 2 and not model.classes:
-        side = norm.ppf(jnp.linspace(0.03, 0.97, 20))
-        plane = jnp.stack(jnp.meshgrid(side, side[::-1]), -1).reshape(-1, 2)
-        save_image(run / "manifold.png", image_grid(decode(state, plane), 20, gap=0))
+
+def draw_traversals(decode: Callable, mean, label, kl, most_used, run: Path) -> None:
+    """One row a latent unit, the most used first: the unit goes from -3 to 3, the others stay at one image's code. The
+    animation shows the units in use, or else the first."""
+    values = np.linspace(-3, 3, 13)
+    codes = np.tile(mean, (len(kl), len(values), 1))
+    for row, unit in zip(codes, most_used, strict=True):
+        row[:, unit] = values
+    images = decode(codes, label)
+    rows = [f"unit {unit}\n{kl[unit]:.2g} nats" for unit in most_used]
+    save_image(run / "traversals.png", _grid(images, [f"{value:.1f}" for value in values], rows))
+    used = max(1, (kl >= ACTIVE).sum())
+    names = [f"unit {unit}" for unit in most_used[:used]]
+    frames = [image_grid(frame, 10, smallest=48, names=names) for frame in images[:used].swapaxes(0, 1)]
+    save_animation(run / "traversals.gif", frames)
 
 
-def draw_traversals(config, model: VAE, state, train, test, run: Path) -> None:
-    """One row a latent unit, the most used first: the unit goes from -3 to 3, the others stay at one image's code."""
-    shown = test.batch(np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int))
-    label = jnp.asarray(shown["label"]) if model.classes else None
-    mean, scale = jax.jit(model.encode)(state, jnp.asarray(shown["image"]), label)
-    used = jnp.argsort(kl_to_standard_normal(mean, scale).mean(0), descending=True)
-    values = jnp.linspace(-3, 3, 10)
-    codes = jax.vmap(lambda unit: jax.vmap(lambda value: mean[0].at[unit].set(value))(values))(used)
-    labels = None if label is None else jnp.repeat(label[:1], codes.shape[0] * codes.shape[1])
-    images = jax.jit(model.decode)(state, codes.reshape(-1, model.latent), labels)
-    save_image(run / "traversals.png", image_grid(images, len(values)))
+def draw_information(codes: Codes, factors: Sequence[Factor], most_used, run: Path) -> None:
+    """The mutual information of each unit and factor; none of fewer points than bins."""
+    if len(codes.mean) < BINS:
+        return
+    classes = np.stack([factor.classes for factor in factors], axis=1)
+    shares = [np.unique(column, return_counts=True)[1] / len(column) for column in classes.T]
+    plot_heat_map(
+        run / "mutual_information.png",
+        mutual_information(codes.mean, classes, BINS)[most_used],
+        [f"unit {unit}" for unit in most_used],
+        [f"{factor.name}\n({-(p * np.log(p)).sum():.2f})" for factor, p in zip(factors, shares, strict=True)],
+        "what the mean of each latent unit tells of each factor\n(in brackets: all there is to tell, its entropy)",
+        "mutual information (nats)",
+    )
+
+
+def draw_arithmetic(decode: Callable, data, codes: Codes, factors: Sequence[Factor], run: Path) -> None:
+    """Images with one factor changed: code - mean code of its own value + mean code of the new value. A conditional
+    model is given the new class too."""
+    n, most = 8, 10 if len(factors) == 1 else 3
+    columns, labels, names = [codes.mean[:n]], [codes.label[:n]], ["image", "decoded"]
+    for factor in factors:
+        there, which = np.unique(factor.classes, return_inverse=True)
+        means = np.stack([codes.mean[which == i].mean(0) for i in range(len(there))])
+        for i in np.linspace(0, len(there) - 1, min(most, len(there))).astype(int):
+            columns.append(codes.mean[:n] - means[which[:n]] + means[i])
+            labels.append(np.full(len(labels[0]), there[i]) if factor.name == "class" else labels[0])
+            names.append(factor.column(there[i]))
+    images = decode(np.stack(columns, axis=1), np.stack(labels, axis=1))
+    source = normalise(data.batch(codes.index[:n])["image"])
+    save_image(run / "arithmetic.png", _grid(np.concatenate([source[:, None], images], axis=1), names))
+
+
+def _grid(images: np.ndarray, names: Sequence[str], row_names: Sequence[str] = ()) -> np.ndarray:
+    """Of images (rows, columns, h, w, c)."""
+    columns = images.shape[1]
+    return image_grid(images.reshape(-1, *images.shape[2:]), columns, smallest=48, names=names, row_names=row_names)

@@ -1,4 +1,4 @@
-"""Figures by matplotlib, each written to a PNG: curves of a run's metrics, scatter plots of a latent space."""
+"""Figures by matplotlib, each written to a PNG: curves of a run's metrics, what a latent space is like."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-__all__ = ["plot_curves", "plot_scatter", "scatter_picture"]
+__all__ = ["plot_curves", "plot_heat_map", "plot_kl_per_unit", "plot_scatter", "scatter_picture"]
 
 
 def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> None:
@@ -49,6 +49,48 @@ def plot_scatter(
             axes.scatter(*points[labels == label].T, s=6, label=name, color=f"C{label % 10}")
         if len(label_names) <= 20:
             axes.legend(markerscale=2, fontsize="small")
+    figure.savefig(path, dpi=80)
+
+
+def plot_kl_per_unit(path: Path, kl: Float[np.ndarray, "z"], threshold: float) -> None:
+    """A bar for each latent unit's KL term in nats, the largest first, on a logarithmic scale; those from the threshold
+    on, where the line is, count as used."""
+    order = np.argsort(-kl, kind="stable")
+    used = kl[order] >= threshold
+    figure = Figure(figsize=(max(5, 1.5 + 0.42 * len(kl)), 3.6), layout="constrained")
+    axes = figure.add_subplot(xlabel="latent unit", ylabel="KL to the prior (nats)", yscale="log")
+    axes.set_title(f"{used.sum()} of {len(kl)} latent units are used; KL {kl.sum():.1f} nats in all")
+    bottom = threshold / 100
+    shown = np.maximum(kl[order], bottom)
+    bars = axes.bar(np.arange(len(kl)), shown, color=np.where(used, "C0", "silver"))
+    axes.bar_label(bars, [f"{value:.2g}" if value >= bottom else "0" for value in kl[order]], fontsize="small")
+    axes.axhline(threshold, color="red", linewidth=1, linestyle="--", label=f"used from {threshold:g} nats")
+    axes.legend(loc="upper right", fontsize="small")
+    axes.set_xticks(np.arange(len(kl)), order, fontsize="small")
+    axes.set_ylim(bottom / 1.5, shown.max() * 4)
+    figure.savefig(path, dpi=80)
+
+
+def plot_heat_map(
+    path: Path,
+    values: Float[np.ndarray, "r c"],
+    row_names: Sequence[str],
+    column_names: Sequence[str],
+    title: str = "",
+    unit: str = "",
+) -> None:
+    """A table of numbers from 0, each on its colour; `unit` says what they are."""
+    rows, columns = values.shape
+    figure = Figure(figsize=(max(5.5, 3 + 0.85 * columns), 1.5 + 0.32 * rows), layout="constrained")
+    figure.suptitle(title, fontsize="medium")
+    axes = figure.add_subplot()
+    picture = axes.imshow(values, cmap="viridis", vmin=0, aspect="auto")
+    figure.colorbar(picture, ax=axes, label=unit)
+    axes.set_xticks(range(columns), column_names, fontsize="small")
+    axes.set_yticks(range(rows), row_names, fontsize="small")
+    for (row, column), value in np.ndenumerate(values):
+        colour = "white" if value < 0.6 * values.max() else "black"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize="small")
     figure.savefig(path, dpi=80)
 
 

@@ -4,14 +4,19 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-__all__ = ["write_page"]
+__all__ = ["pictures_of", "write_page"]
 
 STYLE = """body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0}img{max-width:100%}"""
 
 
+def pictures_of(run: Path) -> list[Path]:
+    """The PNGs and GIFs of a run folder, by name."""
+    return sorted(path for path in run.iterdir() if path.suffix in (".png", ".gif"))
+
+
 def write_page(run: Path, title: str, settings: Mapping[str, object], figures: Mapping[str, float]) -> None:
-    """Writes `report.html` into the run folder; the PNGs of the folder are shown, not copied."""
+    """Writes `report.html` into the run folder; the folder's pictures are shown, not copied."""
 
     def table(rows: Mapping[str, object]) -> str:
         cells = "".join(f"<tr><td>{escape(str(k))}<td>{escape(str(v))}" for k, v in rows.items())
@@ -19,7 +24,7 @@ def write_page(run: Path, title: str, settings: Mapping[str, object], figures: M
 
     pictures = "".join(
         f'<h2>{escape(path.stem.replace("_", " "))}</h2><img src="{escape(path.name)}" alt="">'
-        for path in sorted(run.glob("*.png"))
+        for path in pictures_of(run)
     )
     rounded = {name.replace("_", " "): f"{value:.5g}" for name, value in figures.items()}
     (run / "report.html").write_text(

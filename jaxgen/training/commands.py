@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from jaxgen.data import Dataset, StreamedDataset, load
 from jaxgen.diagnose import game_eigenvalues
-from jaxgen.report import draw_samples, plot_curves, plot_diagnosis, save_image, write_page
+from jaxgen.report import draw_samples, pictures_of, plot_curves, plot_diagnosis, save_image, write_page
 from jaxgen.training.command_line import find_run, parse, use_cpu_devices
 from jaxgen.training.logging import as_json, read_metrics
 from jaxgen.training.mesh import data_mesh
@@ -179,8 +179,7 @@ def finish(experiment, run: Path, config, model, state, data, figures: dict[str,
     plot_curves(run / "curves.png", read_metrics(run))
     write_page(run, f"{experiment.name}, step {int(state.step)}", settings_of(config), figures)
     _print_figures(figures)
-    pictures = sorted(path.name for path in run.glob("*.png"))
-    print(f"pictures  {run}/ {' '.join(pictures)} report.html")
+    print(f"pictures  {run}/ {' '.join(path.name for path in pictures_of(run))} report.html")
     print(f"go on     python -m {experiment.script} --run {run} --resume --steps {2 * config.steps}")
     print(f"sample    python -m {experiment.script} sample --run {run} --n 64 --out grid.png")
 

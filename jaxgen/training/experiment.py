@@ -103,7 +103,7 @@ class Experiment:
                length are read
     evaluator: (config, model, train, test) -> a function of a state that gives figures by name; its attribute
                `extractor`, where it has one, is what they depend on, and is stored beside them
-    pictures:  (config, model, state, train, test, folder) writes PNGs
+    pictures:  (config, model, state, train, test, folder) writes PNGs and GIFs
     best:      the figure by which the best checkpoint is kept, and whether the smallest or largest is best
     diagnose:  `jaxgen.diagnose.diagnose`, of a GAN: warns in training, and is a command
     """

@@ -9,5 +9,5 @@ def test_sprites_train_and_are_evaluated(tmp_path, capsys):
     flags = ["--source", "sprites", "--image-size", "16", "--hidden", "16", "--importance-samples", "0"]
     main(vae.experiment, [*SHORT, *flags, "--steps", "3", "--run", str(tmp_path)])
     assert "test elbo" in capsys.readouterr().out
-    for picture in ("samples", "reconstructions", "latent_scatter"):
+    for picture in ("samples", "reconstructions", "latent_scatter", "mutual_information", "arithmetic"):
         assert (tmp_path / f"{picture}.png").exists()

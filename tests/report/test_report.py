@@ -1,8 +1,18 @@
 import numpy as np
 import pytest
+from matplotlib import colormaps
 from PIL import Image
 
-from jaxgen.report import image_grid, plot_curves, plot_scatter, save_image, write_page
+from jaxgen.report import (
+    image_grid,
+    plot_curves,
+    plot_heat_map,
+    plot_kl_per_unit,
+    plot_scatter,
+    save_animation,
+    save_image,
+    write_page,
+)
 
 
 def solid(*values, size=32, channels=1):
@@ -34,6 +44,45 @@ def test_float_images_are_clipped_and_rounded():
     images = np.stack([np.full((32, 32, 1), v, np.float32) for v in (-1, 0.003, 1, -7, 7)])
     grid = image_grid(images, columns=5, gap=0)
     assert list(grid[0, ::32, 0]) == [0, 128, 255, 0, 255]
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "a long\nname of it", "c", "d", "e")])
+@pytest.mark.parametrize("row_names", [(), ("first", "second\nrow", "third")])
+def test_names_stand_clear_of_the_images(names, row_names):
+    values = (10, 20, 30, 40, 50)
+    grid = image_grid(solid(*values), 2, names=names, row_names=row_names)[..., 0].copy()
+    places = []
+    for value in values:  # where its 32×32 pixels are, one block on white
+        rows, columns = np.nonzero(grid == value)
+        inside = (abs(rows - np.median(rows)) <= 16) & (abs(columns - np.median(columns)) <= 16)
+        top, left = rows[inside].min(), columns[inside].min()
+        assert (grid[top : top + 32, left : left + 32] == value).all()
+        grid[top : top + 32, left : left + 32] = 255
+        places.append((top, left))
+    assert places[0][0] == places[1][0] < places[2][0] and places[0][1] == places[2][1] < places[1][1]
+    for i, (top, left) in enumerate(places):
+        above = grid[max(0, top - 17) : top, left : left + 32]
+        assert (above.min() < 100) == (i < len(names))
+        if i % 2 == 0:
+            assert (grid[top : top + 32, :left].min(initial=255) < 100) == bool(row_names)
+    edge = np.concatenate([grid[0], grid[-1], grid[:, 0], grid[:, -1]])
+    assert (edge == 255).all()  # no name is cut off
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_animation_goes_forth_and_back_without_end(tmp_path, channels):
+    frames = [np.full((9, 7, channels), 60 * i, np.uint8) for i in range(4)]
+    for i, frame in enumerate(frames):
+        frame[i, 2] = (255, 0, 128)[:channels]
+    path = tmp_path / "new" / "walk.gif"
+    save_animation(path, frames, milliseconds=80)
+    with Image.open(path) as film:
+        assert film.n_frames == 6 and film.info["loop"] == 0
+        for place, i in enumerate((0, 1, 2, 3, 2, 1)):
+            film.seek(place)
+            assert film.info["duration"] == 80
+            shown = np.asarray(film.convert("RGB"))[..., :channels]
+            np.testing.assert_array_equal(shown, frames[i])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -68,10 +117,38 @@ def test_scatter_gives_each_class_its_colour(tmp_path):
     assert {(31, 119, 180), (255, 127, 14), (44, 160, 44)} <= colours(tmp_path / "classes.png")
 
 
+def test_kl_has_a_bar_for_each_unit_the_used_ones_in_blue(tmp_path):
+    blue, red, silver = (31, 119, 180), (255, 0, 0), (192, 192, 192)
+    kl = np.array([0.001, 2.0, 0.0, 0.02], np.float32)
+    plot_kl_per_unit(tmp_path / "kl.png", kl, 0.01)
+    pixels = np.asarray(Image.open(tmp_path / "kl.png").convert("RGB"))
+
+    def columns(colour):
+        return np.flatnonzero((pixels == colour).all(-1).sum(0) > 5)
+
+    bars = columns(blue)
+    assert len(bars) and bars.max() < columns(silver).min()  # the largest first
+    assert np.ptp(np.nonzero((pixels == red).all(-1))[1]) > 0.7 * pixels.shape[1]
+    plot_kl_per_unit(tmp_path / "none.png", np.zeros(1, np.float32), 0.01)
+    assert blue not in colours(tmp_path / "none.png")
+
+
+def test_heat_map_has_a_colour_for_each_value(tmp_path):
+    plot_heat_map(tmp_path / "map.png", np.array([[0.0, 2.0], [1.0, 0.0]]), ("a", "b"), ("x\n(1)", "y"), "t", "nats")
+    plot_heat_map(tmp_path / "column.png", np.zeros((3, 1)), ("a", "b", "c"), ("x",))
+    pixels = np.asarray(Image.open(tmp_path / "map.png").convert("RGB"))
+    low, half, high = (
+        (pixels == colour).all(-1).sum() for colour in colormaps["viridis"]([0.0, 0.5, 1.0], bytes=True)[:, :3]
+    )
+    assert min(half, high) > 2000 and low > 1.8 * half
+
+
 def test_page_shows_figures_settings_and_every_picture_escaped(tmp_path):
     save_image(tmp_path / "latent_scatter.png", solid(0)[0])
+    save_animation(tmp_path / "walk.gif", list(solid(0, 9)))
     write_page(tmp_path, "vae <1>", {"source": "folder:<b>&co"}, {"test_elbo": -104.31234})
     text = (tmp_path / "report.html").read_text()
     assert "<h1>vae &lt;1&gt;</h1>" in text and "folder:&lt;b&gt;&amp;co" in text
     assert "<td>test elbo<td>-104.31" in text
     assert '<h2>latent scatter</h2><img src="latent_scatter.png"' in text
+    assert '<h2>walk</h2><img src="walk.gif"' in text
