@@ -71,8 +71,13 @@ def draw_latent_space(config, model: VAE, state, train, test, run: Path) -> None
     for 2 units the manifold; of data with labels or known factors also what the units tell of them, and arithmetic."""
     encode, decode_flat = jax.jit(model.encode), jax.jit(model.decode)
 
-    def look(data, index) -> Codes:
-        return codes_of(lambda image, label: encode(state, image, label if model.classes else None), data, index)
+    def look(data, index, shown) -> tuple[Codes, np.ndarray]:
+        """The codes of the examples `index`, and the images of those of them at the places `shown`."""
+
+        def posterior(image, label):
+            return encode(state, image, label if model.classes else None)
+
+        return codes_of(posterior, data, index, shown)
 
     def decode(z, label):
         """The images of any array of codes and the labels that go with them."""
@@ -80,13 +85,14 @@ def draw_latent_space(config, model: VAE, state, train, test, run: Path) -> None
         images = decode_flat(state, z.reshape(-1, model.latent), labels if model.classes else None)
         return np.asarray(images).reshape(*z.shape[:-1], *images.shape[1:])
 
-    codes = look(test, np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int))
+    index = np.linspace(0, len(test) - 1, min(SHOWN, len(test))).astype(int)
+    some = np.linspace(0, len(index) - 1, 32).astype(int)  # the data may be in the order of the classes
+    codes, image = look(test, index, some)
+    mean, label = codes.mean[some], codes.label[some]
     kl = codes.kl.mean(0)
     most_used = np.argsort(-kl, kind="stable")
     plot_kl_per_unit(run / "kl_per_unit.png", kl, ACTIVE)
     draw_scatter(codes, test, run)
-    some = np.linspace(0, len(codes.mean) - 1, 32).astype(int)  # the data may be in the order of the classes
-    image, mean, label = normalise(test.batch(codes.index[some])["image"]), codes.mean[some], codes.label[some]
     pairs = np.stack([image, decode(mean, label)], axis=1)
     save_image(run / "reconstructions.png", _grid(pairs.reshape(8, 8, *image.shape[1:]), ("image", "decoded") * 4))
     draw_interpolations(decode, mean, label, run)
@@ -96,17 +102,17 @@ def draw_latent_space(config, model: VAE, state, train, test, run: Path) -> None
         plane = np.stack(np.meshgrid(side, side[::-1]), -1)
         save_image(run / "manifold.png", image_grid(decode(plane, 0).reshape(-1, *image.shape[1:]), 20, gap=0))
 
-    codes = look(train, order(0, 0, min(SAMPLED, len(train)), len(train)))
+    index = order(0, 0, min(SAMPLED, len(train)), len(train))
+    codes, image = look(train, index, np.arange(min(8, len(index))))
     factors = factors_of(config.source, train, codes)
     if factors:
         draw_information(codes, factors, most_used, run)
-        draw_arithmetic(decode, train, codes, factors, run)
+        draw_arithmetic(decode, image, codes, factors, run)
 
 
 class Codes(NamedTuple):
     """Examples of a data set with their posteriors."""
 
-    index: Int[np.ndarray, "n"]
     mean: Float[np.ndarray, "n z"]
     kl: Float[np.ndarray, "n z"]
     """Nats of each unit."""
@@ -116,7 +122,7 @@ class Codes(NamedTuple):
     @property
     def label(self) -> Int[np.ndarray, "n"]:
         """0 where there is none."""
-        return self.about.get("label", np.zeros(len(self.index), np.int32))
+        return self.about.get("label", np.zeros(len(self.mean), np.int32))
 
 
 class Factor(NamedTuple):
@@ -132,14 +138,19 @@ class Factor(NamedTuple):
         return f"{self.name}\n{meaning if isinstance(meaning, str) else format(meaning, '.2g')}"
 
 
-def codes_of(encode: Callable, data, index: Int[np.ndarray, "n"]) -> Codes:
-    parts = []
-    for part in np.array_split(index, -(-len(index) // BATCH)):
-        batch = data.batch(part)
+def codes_of(
+    encode: Callable, data, index: Int[np.ndarray, "n"], shown: Int[np.ndarray, "m"]
+) -> tuple[Codes, np.ndarray]:
+    """The codes of the examples `index` of the data, and in [-1, 1] the images of those at the places `shown` of it."""
+    parts, images = [], {}
+    for places in np.array_split(np.arange(len(index)), -(-len(index) // BATCH)):
+        batch = data.batch(index[places])
+        images |= {place: batch["image"][place - places[0]] for place in places if place in shown}
         mean, scale = encode(batch["image"], batch.get("label"))
         about = {name: value for name, value in batch.items() if value.ndim <= 2}
         parts.append(jax.device_get({"mean": mean, "kl": kl_to_standard_normal(mean, scale), "about": about}))
-    return Codes(index, **jax.tree.map(lambda *x: np.concatenate(x), *parts))
+    codes = Codes(**jax.tree.map(lambda *x: np.concatenate(x), *parts))
+    return codes, normalise(np.stack([images[place] for place in shown]))
 
 
 def factors_of(source: str, data, codes: Codes) -> list[Factor]:
@@ -174,13 +185,10 @@ def draw_interpolations(decode: Callable, mean, label, run: Path) -> None:
     of the first."""
     weight = np.linspace(0, 1, 11, dtype=np.float32)[:, None]
     start, end = np.split(mean[::4, None], 2)
-    paths = np.stack([(1 - weight) * start + weight * end, jax.jit(slerp)(start, end, weight)], axis=1).reshape(
-        8, 11, -1
-    )
-    images = decode(paths, label[:16:4].repeat(2)[:, None])
-    save_image(
-        run / "interpolations.png", _grid(images, [f"{x:.1f}" for x in weight[:, 0]], ("linear", "spherical") * 4)
-    )
+    paths = np.stack([(1 - weight) * start + weight * end, jax.jit(slerp)(start, end, weight)], axis=1)
+    images = decode(paths.reshape(8, len(weight), -1), label[:16:4].repeat(2)[:, None])
+    names = [f"{x:.1f}" for x in weight[:, 0]]
+    save_image(run / "interpolations.png", _grid(images, names, ("linear", "spherical") * 4))
 
 
 def draw_traversals(decode: Callable, mean, label, kl, most_used, run: Path) -> None:
@@ -215,21 +223,21 @@ def draw_information(codes: Codes, factors: Sequence[Factor], most_used, run: Pa
     )
 
 
-def draw_arithmetic(decode: Callable, data, codes: Codes, factors: Sequence[Factor], run: Path) -> None:
-    """Images with one factor changed: code - mean code of its own value + mean code of the new value. A conditional
-    model is given the new class too."""
-    n, most = 8, 10 if len(factors) == 1 else 3
+def draw_arithmetic(decode: Callable, image, codes: Codes, factors: Sequence[Factor], run: Path) -> None:
+    """The images of the first codes with one factor changed: code - mean code of its own value + mean code of the new
+    value. A conditional model is given the new class too."""
+    n, most = len(image), 10 if len(factors) == 1 else 3
     columns, labels, names = [codes.mean[:n]], [codes.label[:n]], ["image", "decoded"]
     for factor in factors:
+        labelled = np.array_equal(factor.classes, codes.label)
         there, which = np.unique(factor.classes, return_inverse=True)
         means = np.stack([codes.mean[which == i].mean(0) for i in range(len(there))])
         for i in np.linspace(0, len(there) - 1, min(most, len(there))).astype(int):
             columns.append(codes.mean[:n] - means[which[:n]] + means[i])
-            labels.append(np.full(len(labels[0]), there[i]) if factor.name == "class" else labels[0])
+            labels.append(np.full(n, there[i]) if labelled else labels[0])
             names.append(factor.column(there[i]))
     images = decode(np.stack(columns, axis=1), np.stack(labels, axis=1))
-    source = normalise(data.batch(codes.index[:n])["image"])
-    save_image(run / "arithmetic.png", _grid(np.concatenate([source[:, None], images], axis=1), names))
+    save_image(run / "arithmetic.png", _grid(np.concatenate([image[:, None], images], axis=1), names))
 
 
 def _grid(images: np.ndarray, names: Sequence[str], row_names: Sequence[str] = ()) -> np.ndarray:

@@ -31,9 +31,28 @@ def data(n, channels=1, classes=3):
     return Dataset(arrays, tuple("abcdefghij"[:classes]))
 
 
+IMAGES = np.random.default_rng(2).uniform(-1, 1, (8, 8, 8, 1)).astype(np.float32)
+
+
 def codes(mean, **about):
     mean = np.asarray(mean, np.float32)
-    return Codes(np.arange(len(mean)), mean, np.ones_like(mean), about)
+    return Codes(mean, np.ones_like(mean), about)
+
+
+def test_images_and_codes_are_of_the_same_examples(monkeypatch):
+    monkeypatch.setattr(latent, "BATCH", 4)
+    made, index, shown = data(30), np.array([7, 3, 29, 3, 0, 11]), np.array([5, 0, 0, 3])
+    brightness = made.arrays["image"][index].mean((1, 2, 3)) / 127.5 - 1
+
+    def encode(image, label):
+        mean = image.astype(np.float32).mean((1, 2, 3))[:, None] / 127.5 - 1
+        return mean, np.ones_like(mean)
+
+    found, images = latent.codes_of(encode, made, index, shown)
+    np.testing.assert_allclose(found.mean[:, 0], brightness, atol=1e-5)
+    np.testing.assert_allclose(found.kl[:, 0], brightness**2 / 2, atol=1e-5)
+    np.testing.assert_allclose(images.mean((1, 2, 3)), brightness[shown], atol=1e-5)
+    np.testing.assert_array_equal(found.label, made.arrays["label"][index])
 
 
 def test_arithmetic_moves_a_code_by_the_difference_of_the_means(tmp_path):
@@ -43,7 +62,7 @@ def test_arithmetic_moves_a_code_by_the_difference_of_the_means(tmp_path):
     means = {c: mean[label == c].mean(0) for c in (0, 2)}
     decode = Decoder()
     factor = Factor("class", ("a", "b", "c"), label)
-    latent.draw_arithmetic(decode, data(20), codes(mean, label=label), [factor], tmp_path)
+    latent.draw_arithmetic(decode, IMAGES, codes(mean, label=label), [factor], tmp_path)
     assert decode.z.shape == (8, 3, 4)
     np.testing.assert_array_equal(decode.z[:, 0], mean[:8])
     for row in range(8):
@@ -63,9 +82,10 @@ def test_arithmetic_changes_one_factor_of_several(tmp_path):
         Factor("hue", np.array(["red", "blue"]), factors[:, 1]),
     ]
     decode = Decoder()
-    latent.draw_arithmetic(decode, data(40), codes(factors), found, tmp_path)
+    latent.draw_arithmetic(decode, IMAGES, codes(factors, label=factors[:, 1]), found, tmp_path)
     expected = [[(a, b), (0, b), (2, b), (4, b), (a, 0), (a, 1)] for a, b in factors[:8]]
     np.testing.assert_allclose(decode.z, expected, atol=1e-6)
+    assert decode.label.tolist() == [[b, b, b, b, 0, 1] for _, b in factors[:8]]
     assert found[0].column(2) == "size\n0.5" and found[1].column(0) == "hue\nred"
 
 
