@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -45,8 +46,8 @@ def test_images_and_codes_are_of_the_same_examples(monkeypatch):
     brightness = made.arrays["image"][index].mean((1, 2, 3)) / 127.5 - 1
 
     def encode(image, label):
-        mean = image.astype(np.float32).mean((1, 2, 3))[:, None] / 127.5 - 1
-        return mean, np.ones_like(mean)
+        mean = jnp.asarray(image, jnp.float32).mean((1, 2, 3))[:, None] / 127.5 - 1
+        return mean, jnp.ones_like(mean)
 
     found, images = latent.codes_of(encode, made, index, shown)
     np.testing.assert_allclose(found.mean[:, 0], brightness, atol=1e-5)
