@@ -64,6 +64,7 @@ sprites = BetaVAEConfig(
     latent=10,
     learning_rate=1e-4,
     importance_samples=0,
+    factor_points=10_000,
     log_every=1000,
     checkpoint_every=10_000,
     eval_every=100_000,

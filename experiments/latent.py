@@ -1,5 +1,8 @@
 """What the VAE experiments evaluate and draw."""
 
+import contextlib
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +13,11 @@ import numpy as np
 from jax.scipy.stats import norm
 from jaxtyping import Float, Int
 
-from jaxgen.data import factor_world, order
+from jaxgen.data import FactorWorld, factor_world, order
 from jaxgen.latent import slerp
 from jaxgen.losses import kl_to_standard_normal
-from jaxgen.metrics import mutual_information
+from jaxgen.metrics import disentanglement_scores, mutual_information
+from jaxgen.metrics.representation import ROWS, represented
 from jaxgen.models import VAE
 from jaxgen.pixels import normalise
 from jaxgen.report import (
@@ -24,6 +28,8 @@ from jaxgen.report import (
     save_animation,
     save_image,
 )
+from jaxgen.training import data_mesh
+from jaxgen.training.mesh import replicated, sharded
 
 SHOWN = 2000  # test examples that are looked at
 SAMPLED = 5000  # and training examples, for what is told of their factors
@@ -34,7 +40,8 @@ ACTIVE = 0.01  # nats of KL from which a latent unit counts as used
 
 def vae_evaluator(config, model: VAE, train, test) -> Callable:
     """Means over the test set: the ELBO and its terms, the squared error of reconstructions in [0, 1] pixels, and with
-    `importance_samples` the negative log-likelihood estimated with so many; and the number of latent units in use."""
+    `importance_samples` the negative log-likelihood estimated with so many; and the number of latent units in use. With
+    `factor_points`, of an unconditional model and a source whose factors are known, also its disentanglement."""
     samples = config.importance_samples
     chunk = next(n for n in (50, 40, 25, 20, 10, 5, 4, 2, 1) if samples % n == 0) if samples else 1
 
@@ -56,12 +63,46 @@ def vae_evaluator(config, model: VAE, train, test) -> Callable:
             sums[f"test_nll_{samples}_samples"] = -bound.sum()
         return sums
 
+    measure = None
+    if config.factor_points and not model.classes:
+        with contextlib.suppress(ValueError):  # a source without known factors
+            world = factor_world(config.source, image_size=config.image_size, channels=config.channels)
+            measure = disentanglement_evaluator(model, world, config.factor_points)
+
     def evaluate(state) -> dict[str, float]:
         keys = iter(jax.random.split(jax.random.key(0), -(-len(test) // BATCH)))
         totals = [jax.device_get(figures(state, next(keys), batch)) for batch in test.batches(BATCH)]
         means = {name: sum(np.float64(t[name]) for t in totals) / len(test) for name in totals[0]}
         active = (means.pop("test_kl_per_unit") > ACTIVE).sum()
-        return {**{name: float(mean) for name, mean in means.items()}, "active_units": float(active)}
+        means = {name: float(mean) for name, mean in means.items()}
+        return {**means, **(measure(state) if measure else {}), "active_units": float(active)}
+
+    return evaluate
+
+
+def disentanglement_evaluator(model: VAE, world: FactorWorld, points: int) -> Callable:
+    """All figures of `disentanglement_scores`, of the posterior means of the world's images; by `points` that are
+    fitted to and half as many others."""
+    mesh = data_mesh(math.gcd(ROWS, len(jax.devices())))
+    encode = jax.jit(lambda state, image: model.encode(state, image)[0], out_shardings=replicated(mesh))
+    test = points // 2
+    at_random = 192 * (points + test)  # images that the two scores by interventions ask for
+
+    def evaluate(state) -> dict[str, float]:
+        state = jax.device_put(state, replicated(mesh))
+
+        def represent(factors):
+            images = world.render(jax.device_put(factors, sharded(mesh)))
+            return encode(state, jax.device_put(images, sharded(mesh)))
+
+        def look_up(factors):
+            return codes[world.index(factors)]
+
+        if whole := len(world) < at_random:
+            codes = represented(represent, world.factors(np.arange(len(world))))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "factors .* take one value only")  # the colour of sprites
+            return disentanglement_scores(look_up if whole else represent, world.sizes, train=points, test=test)
 
     return evaluate
 

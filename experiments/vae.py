@@ -47,6 +47,14 @@ class VAEConfig(Config):
     """Let the learning rate fall to 0 along a cosine over `steps`."""
     importance_samples: int = 100
     """Samples of the importance-weighted log-likelihood in evaluations; 0: none."""
+    factor_points: int = 0
+    """Points by which evaluations measure the disentanglement of sources with factors, 10,000 in the literature; 0:
+    they don't."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.factor_points and self.factor_points < 100:
+            raise ValueError(f"--factor-points {self.factor_points}: 0 or at least 100 is needed")
 
     @property
     def convolutional(self) -> bool:

@@ -8,14 +8,27 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import jax
 import tyro
 
-__all__ = ["find_run", "flag_of", "one_line", "parse", "run_script", "stop", "use_compilation_cache", "use_cpu_devices"]
+from jaxgen.training.fit import Interrupted, NonFinite
+from jaxgen.training.runs import check_same
+
+__all__ = [
+    "exits",
+    "find_run",
+    "flag_of",
+    "one_line",
+    "parse",
+    "run_script",
+    "stop",
+    "use_compilation_cache",
+    "use_cpu_devices",
+]
 
 T = TypeVar("T")
 
@@ -50,26 +63,67 @@ def parse(kind: type[T], args: Sequence[str], script: str, doc: str = "", defaul
 def run_script(
     kind: type[T], body: Callable[[T], None], script: str, doc: str, argv: Sequence[str] | None = None
 ) -> None:
-    """Runs a script that is no experiment of one model: `body` of its config `kind`, which has `run` and `overwrite`.
+    """Runs a script that is no experiment of one model: `body` of its config `kind`, which has `run`, `overwrite` and,
+    if it can go on with what the folder holds, `resume`.
 
-    The folder is made afresh, with the settings in study.json. A user's mistake is one line on stderr and exit code 2.
+    The folder is made afresh, with the settings in study.json, to which `body` may add; or with --resume the settings
+    there stand where the flags say nothing. It ends as `exits` says.
     """
+    args = list(sys.argv[1:] if argv is None else argv)
     use_compilation_cache()
-    try:
-        config = parse(kind, sys.argv[1:] if argv is None else argv, script, doc)
-        run, record = config.run, config.run / "study.json"
-        if run.exists() and any(run.iterdir()):
+    resumable = any(field.name == "resume" for field in dataclasses.fields(kind))
+    with exits(script, args if resumable else None):
+        config = parse(kind, args, script, doc)
+        run, record, stored = config.run, config.run / "study.json", {}
+        if resumable and config.resume and config.overwrite:
+            raise ValueError("--resume and --overwrite: choose one")
+        if resumable and config.resume and record.exists():
+            stored = json.loads(record.read_text())
+            restored = _restored(kind, stored, run, script)
+            config = parse(kind, args, script, doc, default=restored)
+            check_same(_settings(config), _settings(restored), run)
+        elif run.exists() and any(run.iterdir()):
             if not config.overwrite:
-                raise ValueError(f"{run} exists: choose --overwrite or another --run")
+                raise ValueError(f"{run} exists: choose {'--resume, ' * resumable}--overwrite or another --run")
             if not record.exists():
                 raise ValueError(f"{run} is not the folder of such a run (no study.json): not overwritten")
             shutil.rmtree(run)
         run.mkdir(parents=True, exist_ok=True)
-        settings = {"script": script, **dataclasses.asdict(config), "run": str(run)}
-        record.write_text(json.dumps(settings, indent=2) + "\n")
+        record.write_text(json.dumps(stored | {"script": script} | _settings(config), indent=2) + "\n")
         body(config)
+
+
+@contextlib.contextmanager
+def exits(script: str, args: Sequence[str] | None) -> Iterator[None]:
+    """One line on stderr for what ends a process early: a user's mistake exits with 2, NaN with 1, a signal with 128 +
+    its number. `args` are those of a command that --resume lets go on."""
+    try:
+        yield
     except ValueError as error:
         stop(2, f"error: {one_line(error)}")
+    except NonFinite as error:
+        stop(1, f"stopped at {error}; the checkpoints before it are kept")
+    except Interrupted as signalled:
+        given = [arg for arg in args or () if arg not in ("--resume", "--overwrite")]
+        again = " ".join(["; go on with:\n  python -m", script, *given, "--resume"]) if args is not None else ""
+        stop(128 + signalled.signum, f"{signalled}, which is saved{again}")
+    except KeyboardInterrupt:
+        stop(130, "stopped at once" + ("; what is checkpointed can be resumed" if args is not None else ""))
+
+
+def _settings(config) -> dict[str, Any]:
+    """The fields of a script's config that say what is computed, as JSON keeps them."""
+    fields = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return {name: value for name, value in fields.items() if name not in ("run", "resume", "overwrite")}
+
+
+def _restored(kind: type[T], stored: dict[str, Any], run: Path, script: str) -> T:
+    """The config of the script's run in the folder `run`."""
+    if stored.get("script") != script:
+        raise ValueError(f"{run} is a run of {stored.get('script')}, not of {script}")
+    names = {field.name for field in dataclasses.fields(kind)}
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in names}
+    return kind(**settings, run=run)
 
 
 def find_run(args: Sequence[str]) -> Path | None:

@@ -23,7 +23,7 @@ import jax
 import tyro
 
 from jaxgen.data import Dataset
-from jaxgen.training.command_line import flag_of, one_line, parse, stop, use_compilation_cache
+from jaxgen.training.command_line import exits, flag_of, one_line, parse, use_compilation_cache
 from jaxgen.training.commands import (
     diagnose,
     drawer,
@@ -35,10 +35,10 @@ from jaxgen.training.commands import (
     sample,
     use_devices,
 )
-from jaxgen.training.fit import Interrupted, NonFinite, fit
+from jaxgen.training.fit import fit
 from jaxgen.training.logging import read_metrics
 from jaxgen.training.population import members, summary
-from jaxgen.training.runs import check_same, read_run, write_run
+from jaxgen.training.runs import check_same, read_run, settings_of, write_run
 from jaxgen.types import GenerativeModel, State
 
 __all__ = ["Config", "Experiment", "main"]
@@ -132,25 +132,15 @@ class Experiment:
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
     """Runs the command line `argv`, by default the process's.
 
-    A user's mistake is one line on stderr and exit code 2; NaN exits with 1, a signal with 128 + its number.
+    It ends as `exits` says.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     commands = {"train": train, "sample": sample, "evaluate": evaluate, "report": report, "diagnose": diagnose}
     warnings.showwarning = lambda message, *_: print(f"warning: {one_line(message)}", file=sys.stderr)
     use_compilation_cache()
-    try:
-        command = commands[args.pop(0)] if args and args[0] in commands else train
+    command = commands[args.pop(0)] if args and args[0] in commands else train
+    with exits(experiment.script, args):
         command(experiment, args[:])
-    except ValueError as error:
-        stop(2, f"error: {one_line(error)}")
-    except NonFinite as error:
-        stop(1, f"stopped at {error}; the checkpoints before it are kept")
-    except Interrupted as signalled:
-        stop(
-            128 + signalled.signum, f"{signalled}, which is saved; go on with:\n  {_command(experiment, args)} --resume"
-        )
-    except KeyboardInterrupt:
-        stop(130, "stopped at once; what is checkpointed can be resumed")
 
 
 def train(experiment: Experiment, args: list[str]) -> None:
@@ -182,7 +172,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
         stored, _ = read_run(experiment, run)
         if not given:  # flags stand on the settings of the run
             config = parse(Train, args, experiment.script, experiment.help, default=Train(config=stored)).config
-        check_same(config, stored, run)
+        check_same(settings_of(config), settings_of(stored), run)
     elif run.exists() and any(run.iterdir()):
         if not options.overwrite:
             raise ValueError(f"{run} exists: choose --resume, --overwrite or another --run")
@@ -234,8 +224,3 @@ def train(experiment: Experiment, args: list[str]) -> None:
     states = [state] if config.seeds == 1 else members(state)
     figures = summary(evaluated[-len(states) :] or [figures_of(state) for state in states])
     finish(experiment, run, config, model, states[0], (training, test), figures)
-
-
-def _command(experiment: Experiment, args: list[str]) -> str:
-    shown = [a for a in args if a not in ("--resume", "--overwrite")]
-    return " ".join(["python -m", experiment.script, *shown])

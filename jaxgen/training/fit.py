@@ -46,12 +46,13 @@ class NonFinite(ArithmeticError):
 
 
 def fit(
-    model: Trainable,
+    model: Trainable | Callable[[Any], Trainable],
     dataset: Dataset | StreamedDataset,
     *,
     steps: int,
     batch_size: int,
     seed: int | Sequence[int] = 0,
+    sweep: Any = None,
     run: Path | None = None,
     resume: bool = False,
     mesh: Mesh | None = None,
@@ -76,6 +77,12 @@ def fit(
             side by side in one program, the members shared over the mesh. Its state has a leading axis over the
             members (`jaxgen.training.members` takes it apart), its metrics and figures are means over them, with
             standard deviations under the name with `_std`.
+        sweep: hyperparameters of a population: an array, or a pytree of them, with one value for each of `seed` (which
+            may repeat). `model` is then a function from a member's values to its model, which must not let them change
+            a shape or what `init` returns:
+
+                fit(lambda beta: replace(vae, beta=beta), data, seed=[0, 0], sweep=jnp.array([1.0, 4.0]), ...)
+
         run: the folder for `metrics.jsonl`, TensorBoard events, `samples/` and `checkpoints/`; None keeps nothing.
         resume: go on from the newest good checkpoint of `run`.
         mesh: the devices; by default all, as one `data` axis.
@@ -99,6 +106,13 @@ def fit(
         raise ValueError(f"{what} {shared}: it must be a multiple of the {mesh.size} devices of the mesh")
     if population and not isinstance(dataset, Dataset):
         raise ValueError(f"a population of {len(seed)} seeds needs data in memory; {dataset.name} is streamed")
+    model_of = (lambda _: model) if sweep is None else model
+    if sweep is not None:
+        if not population or any(np.shape(x)[:1] != (len(seed),) for x in jax.tree.leaves(sweep)):
+            raise ValueError(
+                f"sweep of shape {jax.tree.map(np.shape, sweep)}: a value for each of several seeds is needed"
+            )
+        model = model_of(jax.tree.map(lambda x: x[0], sweep))
     batch_size *= getattr(model, "minibatches", 1)
     spec = dataset.spec(batch_size)
 
@@ -115,7 +129,7 @@ def fit(
             state = _start(model, spec, mesh, seed)
         logger = stack.enter_context(Logger(run, step)) if run and jax.process_index() == 0 else None
         length = min(log_every or steps, steps) or 1
-        chunk = _chunk(model, dataset, spec, mesh, seed, length)
+        chunk = _chunk(model_of, sweep, dataset, spec, mesh, seed, length)
         feed = _feeder(dataset, mesh, seed, batch_size, range(step, steps), length)
         received = stack.enter_context(_signals())
         shown = progress and jax.process_index() == 0
@@ -191,13 +205,15 @@ def _start(model, spec, mesh: Mesh, seed: int | Sequence[int]) -> State:
     return jax.jit(partial(jax.lax.map, init), out_shardings=sharded(mesh))(_keys(seed)[0])
 
 
-def _chunk(model, dataset, spec, mesh: Mesh, seed: int | Sequence[int], length: int):
+def _chunk(model_of, sweep: Any, dataset, spec, mesh: Mesh, seed: int | Sequence[int], length: int):
     """The compiled loop: `chunk(state, inputs, count)` takes `count` ≤ `length` steps.
 
     The trip count is an argument, so one program serves every chunk, and where chunks end changes no bit.
     """
 
-    def steps(state, augment_key, arrays, inputs, count):
+    def steps(state, augment_key, values, arrays, inputs, count):
+        model = model_of(values)
+
         def one(i, carry):
             state, history = carry
             batch = jax.tree.map(lambda x: x[i], inputs)
@@ -216,8 +232,8 @@ def _chunk(model, dataset, spec, mesh: Mesh, seed: int | Sequence[int], length: 
     if isinstance(seed, int):
         compiled = jax.jit(steps, donate_argnums=0, out_shardings=replicated(mesh))
     else:
-        compiled = jax.jit(over_members(steps, mesh, [0, 0, None, 0, None]), donate_argnums=0)
-    return lambda state, inputs, count: compiled(state, augment_key, *inputs, count)
+        compiled = jax.jit(over_members(steps, mesh, [0, 0, 0, None, 0, None]), donate_argnums=0)
+    return lambda state, inputs, count: compiled(state, augment_key, sweep, *inputs, count)
 
 
 def _feeder(dataset, mesh: Mesh, seed: int | Sequence[int], batch_size: int, steps: range, longest: int):

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +87,9 @@ def settings_of(config) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def check_same(config, stored, run: Path) -> None:
-    """Raises ValueError, naming the fields, where `config` would go on with other computations than the run's."""
-    ours, theirs = settings_of(config), settings_of(stored)
+def check_same(ours: Mapping[str, Any], theirs: Mapping[str, Any], run: Path) -> None:
+    """Raises ValueError, naming the fields, where the settings `ours` go on with other computations than the run's,
+    `theirs`."""
     differing = [
         f"{name} is {theirs[name]}, not {ours[name]}"
         for name in ours

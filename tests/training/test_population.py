@@ -1,6 +1,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -15,6 +16,13 @@ adam = optax.adam(1e-3, 0.5)
 MODELS = {
     "vae": VAE(MLPEncoder(3, (16,)), MLPDecoder((8, 8, 1), (16,)), adam),
     "dcgan": GAN(DCGANGenerator((8, 8, 1), 4), DCGANDiscriminator(4), adam, adam, latent=4, discriminator_steps=2),
+}
+SWEEPS = {  # a model of the hyperparameters, and the values of two members
+    "vae": (lambda values: dataclasses.replace(MODELS["vae"], **values), {"beta": [1.0, 8.0]}),
+    "dcgan": (
+        lambda values: dataclasses.replace(MODELS["dcgan"], generator_optimiser=optax.adam(values["rate"], 0.5)),
+        {"rate": [1e-3, 1e-2]},
+    ),
 }
 SETTINGS = {"batch_size": 16, "log_every": 5, "checkpoint_every": 5, "progress": False}
 
@@ -62,9 +70,27 @@ def test_population_is_resumed_bit_for_bit_and_logs_means_and_deviations(tmp_pat
     assert {"step_squared": 225.0, "step_squared_std": 0.0}.items() <= read_metrics(tmp_path / "parts")[-1].items()
 
 
+@pytest.mark.parametrize("name", SWEEPS)
+def test_every_member_of_a_sweep_is_the_single_run_of_its_values(name, tmp_path):
+    model_of, values = SWEEPS[name]
+    population = {"seed": [4, 4], "sweep": {k: jnp.array(v) for k, v in values.items()}, "mesh": data_mesh(2)}
+    fit(model_of, digits, steps=5, run=tmp_path, **population, **SETTINGS)
+    together = fit(model_of, digits, steps=10, run=tmp_path, resume=True, **population, **SETTINGS)
+    models = [model_of({k: v[i] for k, v in values.items()}) for i in range(2)]
+    singles = [fit(model, digits, steps=10, seed=4, mesh=data_mesh(1), **SETTINGS) for model in models]
+    for member, single in zip(members(together), singles, strict=True):
+        assert differences(member, single) < 1e-5
+    assert differences(*singles) > 1e-3
+
+
 def test_what_a_population_cannot_be_is_refused():
     with pytest.raises(ValueError, match="population 3: it must be a multiple of the 2 devices"):
         fit(MODELS["vae"], digits, steps=1, seed=range(3), mesh=data_mesh(2), **SETTINGS)
+
+    model_of = SWEEPS["vae"][0]
+    for seed, values in ((range(2), np.ones(3)), (range(2), np.float32(1)), (1, np.ones(1))):
+        with pytest.raises(ValueError, match=r"sweep of shape \(.*\): a value for each of several seeds is needed"):
+            fit(model_of, digits, steps=1, seed=seed, sweep=values, mesh=data_mesh(1), **SETTINGS)
 
     class Source:
         def __len__(self):

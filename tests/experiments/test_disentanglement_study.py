@@ -1,0 +1,135 @@
+import json
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import beta_vae
+from experiments import disentanglement_study as script
+from experiments.latent import disentanglement_evaluator
+from jaxgen.data import Dataset, FactorWorld
+from jaxgen.losses import BetaTC
+from jaxgen.metrics import boosting
+from jaxgen.models import FactorVAE
+from jaxgen.training import Interrupted, read_metrics
+from jaxgen.training.command_line import run_script
+
+SMALL = ["--image-size", 16, "--batch-size", 16, "--learning-rate", 1e-2, "--points", 100, "--seeds", 1]
+ONE_METHOD = ["--betas", 1, 60, "--tc-betas", "--gammas"]
+
+
+@pytest.fixture(autouse=True)
+def fewer_trees_and_key_reuse_that_is_seen_in_every_vmap_of_a_scan(monkeypatch):
+    monkeypatch.setattr(boosting, "STAGES", 2)
+    with jax.debug_key_reuse(False):
+        yield
+
+
+def run(*args):
+    run_script(script.Study, script.main, "experiments.disentanglement_study", script.__doc__, list(map(str, args)))
+
+
+def fails(capsys, *args):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        run(*args)
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert stopped.value.code == 2
+    return line
+
+
+def test_members_are_measured_and_the_study_goes_on(tmp_path, capsys):
+    folder = tmp_path / "study"
+    flags = ["--run", folder, *SMALL, *ONE_METHOD]
+    run(*flags, "--steps", 30, "--log-every", 10)
+    record = folder / "study.json"
+    rows = json.loads(record.read_text())["members"]
+    assert [(row["weight"], row["seed"]) for row in rows] == [(1, 0), (60, 0)]
+    assert rows[1]["test_kl"] < 0.5 * rows[0]["test_kl"]
+    for row in rows:
+        assert row["method"] == "β-VAE" and row["step"] == 30
+        assert all(0 <= row[name] <= 1 for name in ("mig", "factor_vae", "beta_vae", "dci_disentanglement", "sap"))
+        assert {"modularity", "explicitness", "irs", "total_correlation", "active_units"} <= set(row)
+    assert script.table(rows) in capsys.readouterr().out
+    assert np.asarray(Image.open(folder / "study.png")).std() > 1
+
+    study = json.loads(record.read_text())
+    lost = study["members"].pop()
+    record.write_text(json.dumps(study))
+    run("--run", folder, "--resume")
+    assert json.loads(record.read_text())["members"] == [rows[0], lost]
+    run("--run", folder, "--resume", "--steps", 32)
+    longer = json.loads(record.read_text())
+    assert longer["steps"] == 32 and [row["step"] for row in longer["members"]] == [32, 32]
+    assert [r["step"] for r in read_metrics(folder / "β-VAE") if "loss" in r] == [10, 20, 30, 32]
+    assert "betas is [1.0, 60.0], not [2.0, 3.0]" in fails(capsys, "--run", folder, "--resume", "--betas", 2, 3)
+    assert "choose --resume, --overwrite" in fails(capsys, *flags)
+
+
+def test_table_and_figure_are_of_means_and_deviations_over_seeds(tmp_path):
+    rows = [
+        {"method": method, "weight": 4.0, "seed": seed} | dict.fromkeys(script.TABLE, 2.0 * seed)
+        for method in ("β-VAE", "FactorVAE")
+        for seed in range(3)
+    ]
+    assert script.table(rows).splitlines()[2] == "| β-VAE | 4 |" + " 2 ± 2 |" * len(script.TABLE)
+    script.draw(rows, tmp_path / "study.png")
+    assert np.asarray(Image.open(tmp_path / "study.png")).std() > 1
+
+
+def test_each_method_gives_its_weight_to_its_model():
+    arrays = {"image": np.zeros((500, 32, 32, 1), np.uint8)}
+    base = beta_vae.build(script.Study().settings, Dataset(arrays))
+    beta, tc, factor = (script.family(method, base, 500)(7.0) for method in script.METHODS)
+    assert base.beta == 1 and (beta.beta, beta.regulariser) == (7, None)
+    assert (tc.beta, tc.regulariser) == (1, BetaTC(500, 7.0))
+    assert isinstance(factor, FactorVAE) and (factor.beta, factor.gamma) == (1, 7)
+
+
+@pytest.mark.parametrize("size", [5, 180])  # each image encoded once, and as the metrics ask for it
+def test_a_representation_that_is_the_factors_is_disentangled(size):
+    class Reads:
+        def encode(self, state, image):
+            return image.reshape(len(image), -1) * state, None
+
+    world = FactorWorld("dials", {"a": np.arange(size), "b": np.arange(size)}, lambda f: f[:, None, :, None])
+    figures = disentanglement_evaluator(Reads(), world, 100)(jnp.float32(0.5))
+    assert figures["factor_vae"] == figures["beta_vae"] == 1 and figures["active_units"] == 2
+    assert figures["train_points"] == 100 and figures["test_points"] == 50
+    if size == 5:
+        assert figures["mig"] > 0.85 and figures["dci_disentanglement"] > 0.99
+
+
+def test_what_stops_it_is_one_line_that_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def stop(*_):
+        raise Interrupted(signal.SIGTERM, 7)
+
+    monkeypatch.setattr(script, "train", stop)
+    with pytest.raises(SystemExit) as stopped:
+        run("--run", tmp_path / "study", "--overwrite", *ONE_METHOD)
+    assert stopped.value.code == 143
+    told = capsys.readouterr().err
+    command = f"python -m experiments.disentanglement_study --run {tmp_path / 'study'} --betas 1 60 --tc-betas --gammas"
+    assert "after step 7" in told and told.strip().endswith(f"{command} --resume")
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--source", "digits"], "the factors of 'digits' are not known; they are of sprites"),
+        (["--betas", "-1"], "--betas (-1.0,): different numbers of at least 0"),
+        (["--gammas", "5", "5"], "--gammas (5.0, 5.0): different numbers"),
+        (["--betas", "--tc-betas", "--gammas"], "nothing to train: one of --betas, --tc-betas, --gammas"),
+        (["--image-size", "24"], "--image-size 24: a multiple of 16"),
+        (["--points", "50"], "--points 50: at least 100"),
+        (["--seeds", "0"], "--seeds 0: at least 1"),
+        (["--learning-rate", "0"], "--learning-rate 0.0: a positive number"),
+        (["--resume", "--overwrite"], "choose one"),
+    ],
+)
+def test_mistakes_are_one_line(args, message, tmp_path, capsys):
+    assert message in fails(capsys, "--run", tmp_path / "study", *args)
+    assert not (tmp_path / "study").exists()
