@@ -63,7 +63,7 @@ class Study:
     """How many of each weight, from `seed` on. A method's members are shared over as many devices as divide them."""
     seed: int = 0
     """Of the parameters, the noise and the order of the data."""
-    steps: int = 5000
+    steps: int = 4000
     """Training steps of each member."""
     batch_size: int = 64
     """Examples of a minibatch."""

@@ -73,6 +73,7 @@ def test_preset_of_iwae_is_that_of_the_likelihood_with_50_samples():
         (beta_vae, ["--capacity", "5", "--objective-samples", "5"], "objective_samples=5: "),
         (beta_vae, ["--beta", "1", "--regulariser", "factor", "--objective-samples", "2"], "objective_samples=2: "),
         (beta_vae, ["--regulariser", "gan"], "--regulariser"),
+        (beta_vae, ["--factor-points", "50"], "--factor-points 50: 0 or at least 100"),
         (vae, ["--objective-samples", "0"], "objective_samples=0: at least 1"),
     ],
 )
