@@ -119,7 +119,7 @@ def train(config: Study, method: str, base: VAE, data: Dataset, grid: Sequence[t
         sweep=jnp.array(weights, jnp.float32),
         run=config.run / method,
         resume=config.resume,
-        mesh=mesh_of(replace(config.settings, seeds=len(grid))),
+        mesh=mesh_of(replace(config.settings, seeds=len(grid), mesh=1 if len(grid) == 1 else None)),
         log_every=config.log_every,
         checkpoint_every=config.checkpoint_every,
     )

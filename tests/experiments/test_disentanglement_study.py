@@ -89,6 +89,20 @@ def test_each_method_gives_its_weight_to_its_model():
     assert isinstance(factor, FactorVAE) and (factor.beta, factor.gamma) == (1, 7)
 
 
+@pytest.mark.parametrize(("weights", "devices"), [((4.0,), 1), ((1.0, 2.0, 3.0), 1), ((1.0, 2.0, 3.0, 4.0), 2)])
+def test_members_share_as_many_devices_as_divide_them(weights, devices, monkeypatch):
+    class Started(Exception):
+        pass
+
+    def fit(*_, seed, sweep, mesh, **__):
+        assert mesh.size == devices and seed == (0,) * len(weights) and tuple(sweep.tolist()) == weights
+        raise Started
+
+    monkeypatch.setattr(script, "fit", fit)
+    with pytest.raises(Started):
+        script.train(script.Study(), "β-VAE", None, [], [(weight, 0) for weight in weights])
+
+
 @pytest.mark.parametrize("size", [5, 180])  # each image encoded once, and as the metrics ask for it
 def test_a_representation_that_is_the_factors_is_disentangled(size):
     class Reads:
