@@ -158,7 +158,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         for axes, label in zip(panels[:, column], ("-log p(x | z), nats", "weight: β or γ"), strict=True):
             axes.set(title=title, xlabel=label)
             axes.grid(alpha=0.3)
-        panels[1, column].set_xscale("symlog", linthresh=1)
+        panels[1, column].set_xscale("symlog", base=2, linthresh=1)
+        panels[1, column].set_xticks(weights := sorted({row["weight"] for row in rows}), [f"{w:g}" for w in weights])
         for i, method in enumerate(METHODS):
             same = {weight: group for (of, weight), group in groups(rows).items() if of == method}
             if not same:
@@ -170,6 +171,8 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
             panels[1, column].errorbar(list(same), score, score_std, **look)
             for weight, *point in zip(same, -fitted, score, strict=True):
                 panels[0, column].annotate(f"{weight:g}", point, xytext=(3, 3), textcoords="offset points", fontsize=7)
+    for axes in panels.flat:
+        axes.set_ylim(bottom=0)
     panels[0, 0].legend(fontsize=8)
     figure.savefig(path, dpi=80)
 
