@@ -30,7 +30,15 @@ from jaxgen.metrics.inception_score import inception_score
 from jaxgen.metrics.interventions import beta_vae_score, factor_vae_score
 from jaxgen.metrics.kernel import kid
 from jaxgen.metrics.manifold import density_coverage, nearest_neighbours, precision_recall
+from jaxgen.metrics.model_features import (
+    code_features,
+    discriminator_features,
+    pca_features,
+    pixel_features,
+    posterior_features,
+)
 from jaxgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage, read_stacked
+from jaxgen.metrics.probes import ProbeAccuracy, probe
 from jaxgen.metrics.representation import RepresentationWarning
 from jaxgen.metrics.ssim import ms_ssim, ms_ssim_diversity, ssim
 from jaxgen.metrics.weights import read_weights
@@ -40,14 +48,17 @@ __all__ = [
     "Extractor",
     "InceptionV3",
     "ModeCoverage",
+    "ProbeAccuracy",
     "RepresentationWarning",
     "accuracy",
     "active_units",
     "beta_vae_score",
     "class_coverage",
     "classifier_extractor",
+    "code_features",
     "dci",
     "density_coverage",
+    "discriminator_features",
     "disentanglement_scores",
     "explicitness",
     "factor_vae_score",
@@ -66,7 +77,11 @@ __all__ = [
     "ms_ssim_diversity",
     "mutual_information",
     "nearest_neighbours",
+    "pca_features",
+    "pixel_features",
+    "posterior_features",
     "precision_recall",
+    "probe",
     "read_stacked",
     "read_weights",
     "real_features",
