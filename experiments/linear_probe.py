@@ -172,11 +172,11 @@ def representations(config: LinearProbe) -> dict[str, Split]:
         settings, _ = read_run(experiment, folder)
         data = data_of(settings)
         model, [state, *_], _ = restore_run(experiment, folder, settings, data[0], None)
-        untrained = model.init(jax.random.key(config.seed), data[0].spec(1))
         features = {} if found else {"pixels": pixel_features(), "PCA": pca_features(data[0], model.latent)}
         for row, of in rows.items():
             features[row] = of(model, state)
             if row in CONTROLLED:
+                untrained = jax.jit(partial(model.init, batch=data[0].spec(1)))(jax.random.key(config.seed))
                 features[f"{row}, untrained"] = of(model, untrained)
         for row, each in features.items():
             found[row] = tuple(features_of(Extractor(row, each), part) for part in data)
