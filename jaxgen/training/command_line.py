@@ -10,7 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import jax
 import tyro
@@ -121,9 +121,13 @@ def _restored(kind: type[T], stored: dict[str, Any], run: Path, script: str) -> 
     """The config of the script's run in the folder `run`."""
     if stored.get("script") != script:
         raise ValueError(f"{run} is a run of {stored.get('script')}, not of {script}")
-    names = {field.name for field in dataclasses.fields(kind)}
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items() if k in names}
-    return kind(**settings, run=run)
+
+    def restored(field: dataclasses.Field) -> Any:
+        value = stored[field.name]
+        is_path = isinstance(value, str) and Path in (field.type, *get_args(field.type))
+        return Path(value) if is_path else tuple(value) if isinstance(value, list) else value
+
+    return kind(**{field.name: restored(field) for field in dataclasses.fields(kind) if field.name in stored}, run=run)
 
 
 def find_run(args: Sequence[str]) -> Path | None:

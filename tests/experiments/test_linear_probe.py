@@ -84,15 +84,17 @@ def test_table_and_figures_and_runs_that_are_given(tmp_path, capsys, monkeypatch
 
 def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):
     """What is trained stays, and the study's folder is no other's."""
-    trained = []
+    trained, configs = [], []
     monkeypatch.setattr(script, "train", lambda experiment, flags: trained.append((experiment.name, flags)))
     monkeypatch.setattr(script, "read_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     monkeypatch.setattr(script, "configs_of", lambda config: {n: m.presets["digits"] for n, m in script.MODELS.items()})
-    with pytest.raises(KeyboardInterrupt):
-        run("--run", tmp_path / "a", "--seed", 3)
+    monkeypatch.setattr(script, "main", lambda config, main=script.main: (configs.append(config), main(config)))
+    with pytest.raises(SystemExit, match="130"):
+        run("--run", tmp_path / "a", "--seed", 3, "--gan", tmp_path / "gan")
     (tmp_path / "a" / "vae").mkdir()
-    with pytest.raises(KeyboardInterrupt):
-        run("--run", tmp_path / "a", "--seed", 3, "--resume")
+    with pytest.raises(SystemExit, match="130"):
+        run("--run", tmp_path / "a", "--resume")
+    assert configs[1] == replace(configs[0], resume=True)
     assert (tmp_path / "a" / "vae").exists() and trained[0] == trained[1]
     name, flags = trained[0]
     assert name == "vae" and " ".join(flags).endswith(f"--seed 3 --resume --run {tmp_path / 'a' / 'vae'}")
