@@ -223,13 +223,15 @@ def draw_embeddings(
     """pca.png and tsne.png: images in the plane, coloured by class, a panel a representation."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     places = {"pca": {}, "tsne": {}}
     for name, x in features.items():
         x = np.pad(np.where(np.isfinite(x), x, 0), ((0, 0), (0, max(0, 2 - x.shape[1]))))
         x = PCA(min(50, *x.shape), random_state=0).fit_transform(x)
         places["pca"][name] = x[:, :2]
-        places["tsne"][name] = TSNE(perplexity=min(30, (len(x) - 1) / 3), random_state=0).fit_transform(x)
+        with threadpool_limits(1):  # more threads wait for each other in each of its thousand small steps
+            places["tsne"][name] = TSNE(perplexity=min(30, (len(x) - 1) / 3), random_state=0).fit_transform(x)
     rows = -(-len(features) // COLUMNS)
     for method, points_of in places.items():
         figure = Figure(figsize=(2.8 * COLUMNS, 2.9 * rows + 0.4), layout="constrained")
