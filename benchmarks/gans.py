@@ -27,7 +27,7 @@ from jaxgen.training import read_metrics
 from jaxgen.training.experiment import main
 from jaxgen.training.runs import read_run, restore_run
 
-Rows = dict[str, tuple[ModuleType, str]]  # by name an experiment and its flags, blanks between
+Rows = dict[str, tuple[ModuleType, str]]  # by name an experiment, and its preset and flags, blanks between
 
 POINT_GANS: Rows = {
     "GAN": (gan, ""),
@@ -54,7 +54,7 @@ IMAGE_GANS: Rows = {
     # ten times the paper's rate: at 5e-5 so few steps lead nowhere
     "WGAN": (wgan, "--steps 2000 --generator-learning-rate 5e-4 --discriminator-learning-rate 5e-4"),
     "WGAN-GP": (wgan_gp, "--steps 1500"),
-    "SN-GAN": (sngan, "--steps 1500"),
+    "SN-GAN": (sngan, "--steps 1500 --width 16"),
 }
 
 
@@ -66,7 +66,7 @@ def on(preset: str, rows: Rows) -> Rows:
 POINT_FLAGS = "--seeds 6 --steps 15000 --batch-size 128 --log-every 500"
 IMAGE_FLAGS = "--width 32 --batch-size 64 --log-every 100"
 COVERAGE, QUALITY = ("modes_covered", "high_quality", "reverse_kl"), ("fid", "kid", "precision", "recall")
-TABLES: dict[str, tuple[Rows, str, tuple[str, ...]]] = {  # rows, the flags that they share, the figures shown
+TABLES: dict[str, tuple[Rows, str, tuple[str, ...]]] = {  # rows, shared flags (a row's own win), figures
     "ring": (on("ring", POINT_GANS), POINT_FLAGS, COVERAGE),
     "grid": (on("grid", POINT_GANS), POINT_FLAGS, COVERAGE),
     "stacked": (STACKED_GANS, "--batch-size 64 --steps 5000 --eval-every 2500", ("modes_covered", "reverse_kl")),
@@ -119,9 +119,9 @@ def run_table() -> None:
         parser.error(f"--rows {', '.join(unknown)}: {options.table} has {', '.join(rows)}")
     runs = {}
     for name in options.rows or rows:
-        module, flags = rows[name]
+        module, (preset, *flags) = rows[name][0], rows[name][1].split()
         folder = options.run / options.table / "".join(c if c.isalnum() else "_" for c in name)
-        main(module.experiment, [*flags.split(), *shared.split(), "--resume", "--run", str(folder)])
+        main(module.experiment, [preset, *shared.split(), *flags, "--resume", "--run", str(folder)])
         runs[name] = module, folder
     print(f"| method | {' | '.join(name.replace('_', ' ') for name in figures)} |\n|{'---|' * (1 + len(figures))}")
     for name, (_, folder) in runs.items():
