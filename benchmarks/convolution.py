@@ -21,6 +21,7 @@ from jaxgen.layers import Conv, ConvTranspose, conv, conv_kernel, conv_transpose
 LAYERS = [  # batch, size, in, out, kernel, stride
     (64, 28, 1, 64, 5, 2),
     (64, 14, 64, 128, 5, 2),
+    (64, 7, 128, 256, 5, 2),
     (64, 16, 64, 128, 4, 2),
     (64, 32, 3, 64, 4, 2),
     (64, 32, 64, 64, 3, 1),

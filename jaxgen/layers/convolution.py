@@ -215,9 +215,15 @@ def _cpu_transpose(y, w, strides, padding):
     if _pointwise(w.shape[:2], strides, padding):
         return jnp.tensordot(y, w[0, 0], ((3,), (1,)))
     (kh, kw, i, o), (sh, sw) = w.shape, strides
-    if sh * sw > 1 and kh % sh == kw % sw == 0 and i >= 8:
+    # XLA exchanges the operands of a convolution whose kernel is larger than the image, out of canonical form.
+    exchanged = kh * kw > y.shape[1] * y.shape[2]
+    if sh * sw > 1 and i >= 8 and (kh % sh == kw % sw == 0 or exchanged):
         # A pixel of the result meets only the part of the kernel at its own phase (row mod sh, column mod sw):
-        # convolve with all parts at once, as so many channels, and interleave the phases.
+        # convolve with all parts at once, as so many channels, and interleave the phases. Zeros after the kernel
+        # make the parts equal in size.
+        more = -kh % sh, -kw % sw
+        w = jnp.pad(w, ((0, more[0]), (0, more[1]), (0, 0), (0, 0)))
+        (kh, kw), padding = w.shape[:2], [(lo, hi + m) for (lo, hi), m in zip(padding, more, strict=True)]
         parts = w.reshape(kh // sh, sh, kw // sw, sw, i, o)[::-1, :, ::-1].transpose(0, 2, 5, 1, 3, 4)
         parts = parts.reshape(kh // sh, kw // sw, o, sh * sw * i)
         x = _canonical(y, parts, (1, 1), [(k // s - 1,) * 2 for k, s in ((kh, sh), (kw, sw))])
