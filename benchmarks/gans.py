@@ -56,6 +56,10 @@ IMAGE_GANS: Rows = {
     "WGAN-GP": (wgan_gp, "--steps 1500"),
     "SN-GAN": (sngan, "--steps 1500 --width 16"),
 }
+CIFAR_GANS: Rows = IMAGE_GANS | {
+    "WGAN-GP": (wgan_gp, "--steps 1000 --network wgan_gp --generator-batch 1"),
+    "SN-GAN": (sngan, "--steps 1000 --width 16 --discriminator-steps 2 --generator-batch 1"),
+}
 
 
 def on(preset: str, rows: Rows) -> Rows:
@@ -71,7 +75,7 @@ TABLES: dict[str, tuple[Rows, str, tuple[str, ...]]] = {  # rows, shared flags (
     "grid": (on("grid", POINT_GANS), POINT_FLAGS, COVERAGE),
     "stacked": (STACKED_GANS, "--batch-size 64 --steps 5000 --eval-every 2500", ("modes_covered", "reverse_kl")),
     "mnist": (on("mnist", IMAGE_GANS), IMAGE_FLAGS, QUALITY),
-    "cifar10": (on("cifar10", IMAGE_GANS), IMAGE_FLAGS, QUALITY),
+    "cifar10": (on("cifar10", CIFAR_GANS), IMAGE_FLAGS, QUALITY),
 }
 
 

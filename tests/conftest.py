@@ -13,6 +13,19 @@ jax.config.update("jax_debug_key_reuse", True)
 jax.devices()  # starts the backend, so that no test changes its devices
 
 
+try:
+    enable_x64 = jax.enable_x64
+except AttributeError:  # before jax 0.8
+    from jax.experimental import enable_x64
+
+
+@pytest.fixture
+def x64():
+    """Double precision."""
+    with enable_x64(True):
+        yield
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory):
     """What the library caches goes to a folder of the session."""

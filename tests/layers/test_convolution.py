@@ -12,20 +12,11 @@ from jaxtyping import TypeCheckError
 
 from jaxgen.layers import Conv, ConvTranspose, conv, conv_kernel, conv_transpose
 
-try:
-    enable_x64 = jax.enable_x64
-except AttributeError:  # before jax 0.8
-    from jax.experimental import enable_x64
+pytestmark = pytest.mark.usefixtures("x64")
 
 # Operands are arguments, never constants: jax 0.7.2 folds the native derivatives of constants into wrong ones.
 # The mathematics needs no optimised code, and compiling is most of the time here.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-
-
-@pytest.fixture(autouse=True)
-def x64():
-    with enable_x64(True):
-        yield
 
 
 def native(x, w, strides, padding):

@@ -42,27 +42,27 @@ points = {"image": jax.random.normal(jax.random.key(7), (6, 2)) + 2}
 
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating", "wasserstein"])
 @pytest.mark.parametrize("unroll", [1, 3])
+@pytest.mark.usefixtures("x64")
 def test_unrolled_gradient_equals_finite_differences(loss, unroll):
     """d/da of the loss at the end of K steps of D's real optimiser, each along its own gradient."""
-    with jax.enable_x64(True):
-        gan = small(loss=loss, unroll=unroll)
-        data = {"image": points["image"].astype(jnp.float64)}
-        state = jax.tree.map(
-            lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, gan.init(jax.random.key(0), data)
-        )
-        state = state.replace(step=jnp.int32(0))
-        key = jax.random.key(3)
-        player, _ = gan._generator_step(state.generator, state.discriminator, jax.random.clone(key), *_one(data))
-        gradient = state.generator.params["shift"] - player.params["shift"]  # SGD at rate 1
+    gan = small(loss=loss, unroll=unroll)
+    data = {"image": points["image"].astype(jnp.float64)}
+    state = jax.tree.map(
+        lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, gan.init(jax.random.key(0), data)
+    )
+    state = state.replace(step=jnp.int32(0))
+    key = jax.random.key(3)
+    player, _ = gan._generator_step(state.generator, state.discriminator, jax.random.clone(key), *_one(data))
+    gradient = state.generator.params["shift"] - player.params["shift"]  # SGD at rate 1
 
-        def value(shift):
-            moved = state.generator.replace(params={"shift": shift})
-            return gan._generator_step(moved, state.discriminator, jax.random.clone(key), *_one(data))[1]
+    def value(shift):
+        moved = state.generator.replace(params={"shift": shift})
+        return gan._generator_step(moved, state.discriminator, jax.random.clone(key), *_one(data))[1]
 
-        for axis in range(2):
-            step = 1e-5 * jnp.eye(2)[axis]
-            up, down = (value(state.generator.params["shift"] + s)["generator_loss"] for s in (step, -step))
-            assert float(gradient[axis]) == pytest.approx(float((up - down) / 2e-5), rel=1e-5, abs=1e-9)
+    for axis in range(2):
+        step = 1e-5 * jnp.eye(2)[axis]
+        up, down = (value(state.generator.params["shift"] + s)["generator_loss"] for s in (step, -step))
+        assert float(gradient[axis]) == pytest.approx(float((up - down) / 2e-5), rel=1e-5, abs=1e-9)
 
 
 def _one(data):
