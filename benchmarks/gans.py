@@ -3,7 +3,7 @@
 ring, grid      modes covered of 8 and of 25: two layers of 128 with ReLU or tanh, minibatches of 128, six seeds; of
                 2,500 samples those within 3 standard deviations of a mode count (Srivastava et al. 2017)
 stacked         modes covered of 1,000 by 26,000 samples of stacked MNIST, read by a classifier of digits: narrow
-                networks, the discriminator of half the generator's width (Metz et al. 2017); half the steps for unrolling
+                networks, the discriminator of half the generator's width (Metz et al. 2017), half the steps if unrolled
 mnist, cifar10  FID and the like of 10,000 samples against as many training images, by a classifier of the data: narrow
                 networks, fewer steps for the methods with dearer ones
 
