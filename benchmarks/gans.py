@@ -40,12 +40,13 @@ POINT_GANS: Rows = {
     "minimax GAN, tanh": (unrolled_gan, "--unroll 0"),
     "unrolled 5, tanh": (unrolled_gan, ""),
 }
+PLAIN = "--unroll 0 --loss non_saturating --discriminator-learning-rate 2e-4"
 STACKED_GANS: Rows = {
-    "DCGAN": (unrolled_gan, "stacked --unroll 0"),
+    "DCGAN": (unrolled_gan, f"stacked {PLAIN}"),
     "unrolled 1": (unrolled_gan, "stacked --unroll 1 --steps 2500"),
     "unrolled 5": (unrolled_gan, "stacked --unroll 5 --steps 2500"),
     "unrolled 10": (unrolled_gan, "stacked --unroll 10 --steps 2500"),
-    "PacGAN2": (unrolled_gan, "stacked --unroll 0 --packing 2"),
+    "PacGAN2": (unrolled_gan, f"stacked {PLAIN} --packing 2"),
     "WGAN-GP": (wgan_gp, "mnist --source stacked-digits:tfds:mnist --width 16 --discriminator-width 8"),
 }
 IMAGE_GANS: Rows = {
