@@ -96,7 +96,7 @@ def draw_points(axes: Axes, world: str, points: np.ndarray) -> None:
 
 def draw(path: Path, table: str, runs: dict[str, tuple[ModuleType, Path]]) -> None:
     """A panel of samples for each run, of a population by its first member."""
-    columns = min(5, len(runs))
+    columns = len(runs) if len(runs) <= 5 else -(-len(runs) // 2)
     rows = -(-len(runs) // columns)
     figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
     for i, (name, (module, run)) in enumerate(runs.items(), 1):
@@ -108,7 +108,7 @@ def draw(path: Path, table: str, runs: dict[str, tuple[ModuleType, Path]]) -> No
         if samples.ndim == 2:
             draw_points(axes, table, samples)
         else:
-            axes.imshow(image_grid(samples[:36], 6, smallest=1), cmap="gray", vmin=0, vmax=255)
+            axes.imshow(image_grid(samples[:16], 4, smallest=1), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             axes.set_axis_off()
     figure.savefig(path, dpi=80)
 
