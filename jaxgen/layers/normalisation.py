@@ -1,4 +1,4 @@
-"""Normalisation of weights and of activations: spectral norm, class-conditional batch norm."""
+"""Normalisation of weights and of activations: spectral norm, instance norm, class-conditional batch norm."""
 
 from functools import partial
 
@@ -11,7 +11,11 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen.layers.convolution import ConvTranspose
 
-__all__ = ["ConditionalBatchNorm", "SpectralNorm"]
+__all__ = ["ConditionalBatchNorm", "SpectralNorm", "instance_norm"]
+
+instance_norm = partial(nn.InstanceNorm, epsilon=1e-5, use_fast_variance=False)
+"""Each channel of each image to mean 0 and variance 1 (Ulyanov et al. 2016): Flax's module with PyTorch's epsilon, and
+with a variance that does not cancel, so that flat images become 0 and no noise."""
 
 
 class SpectralNorm(nn.Module):

@@ -2,11 +2,15 @@
 
 from jaxgen.networks.beta_vae import BetaVAEDecoder, BetaVAEEncoder, FactorVAEDiscriminator
 from jaxgen.networks.convolutional import ConvDecoder, ConvEncoder
+from jaxgen.networks.cyclegan import CycleGANGenerator
 from jaxgen.networks.dcgan import DCGANDiscriminator, DCGANGenerator, DeepConvDiscriminator, DeepConvGenerator
+from jaxgen.networks.discogan import DiscoGANDiscriminator, DiscoGANGenerator
 from jaxgen.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from jaxgen.networks.mlp import MLPDecoder, MLPDiscriminator, MLPEncoder, MLPGenerator
+from jaxgen.networks.pix2pix import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.points import PointDiscriminator, PointGenerator
 from jaxgen.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from jaxgen.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from jaxgen.networks.wgan_gp import WGANGPDiscriminator, WGANGPGenerator
 
 __all__ = [
@@ -14,10 +18,13 @@ __all__ = [
     "BetaVAEEncoder",
     "ConvDecoder",
     "ConvEncoder",
+    "CycleGANGenerator",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "DeepConvDiscriminator",
     "DeepConvGenerator",
+    "DiscoGANDiscriminator",
+    "DiscoGANGenerator",
     "FactorVAEDiscriminator",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
@@ -25,10 +32,14 @@ __all__ = [
     "MLPDiscriminator",
     "MLPEncoder",
     "MLPGenerator",
+    "PatchGANDiscriminator",
     "PointDiscriminator",
     "PointGenerator",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "StarGANDiscriminator",
+    "StarGANGenerator",
+    "UNetGenerator",
     "WGANGPDiscriminator",
     "WGANGPGenerator",
 ]

@@ -1,0 +1,53 @@
+"""CycleGAN (Zhu et al. 2017, arXiv:1703.10593): the residual generator of Johnson et al. 2016.
+
+With nine blocks, at 3 channels, it has 11,378,179 parameters. Its discriminator is `PatchGANDiscriminator`.
+"""
+
+from functools import partial
+
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+from jaxtyping import Array, Float
+
+from jaxgen.layers import Conv, Upsample, Upsampling, instance_norm
+
+__all__ = ["CycleGANGenerator"]
+
+weights = nn.initializers.normal(0.02)
+
+
+class CycleGANGenerator(nn.Module):
+    """Image to an image of the same size in (-1, 1): two halvings, residual blocks, two doublings; with reflection
+    padding, and instance norm without scale and bias.
+
+    channels: of the output
+    blocks:   residual ones; the paper's are 6 at 128×128 and 9 from 256×256 on
+
+    ValueError for sides that are not multiples of 4.
+    """
+
+    channels: int = 3
+    width: int = 64
+    blocks: int = 9
+    upsampling: Upsampling = "transposed"
+    dtype: Dtype | None = None
+
+    @nn.compact
+    def __call__(self, image: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b h w o"]:
+        if any(side % 4 or side < 8 for side in image.shape[1:3]):
+            raise ValueError(f"image size {image.shape[1]}×{image.shape[2]}: multiples of 4, at least 8, are needed")
+        conv = partial(Conv, kernel_init=weights, dtype=self.dtype)
+        reflected = partial(conv, padding_mode="reflect")
+        norm = partial(instance_norm, use_bias=False, use_scale=False, dtype=self.dtype)
+
+        x = nn.relu(norm()(reflected(self.width, (7, 7), padding=3)(image)))
+        for level in (1, 2):
+            x = nn.relu(norm()(conv(self.width * 2**level, (3, 3), strides=2, padding=1)(x)))
+        for _ in range(self.blocks):
+            y = nn.relu(norm()(reflected(x.shape[-1], (3, 3), padding=1)(x)))
+            x = x + norm()(reflected(x.shape[-1], (3, 3), padding=1)(y))
+        for level in (1, 0):
+            up = Upsample(self.width * 2**level, 3, self.upsampling, kernel_init=weights, dtype=self.dtype)
+            x = nn.relu(norm()(up(x)))
+        return nn.tanh(reflected(self.channels, (7, 7), padding=3)(x).astype(jnp.float32))
