@@ -24,6 +24,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float, PyTree
 
+from jaxgen.models.player import in_training
 from jaxgen.types import Batch, State
 
 __all__ = ["VERDICTS", "Diagnosis", "diagnose", "game_eigenvalues", "game_jacobian", "missing_of", "recent_shares"]
@@ -316,7 +317,7 @@ def game_eigenvalues(gan, state: State, batch: Batch, seed: int = 0) -> Complex[
             g.replace(optimiser=descent.init(g.params)), d, jax.random.clone(key), image, label
         )
         game = dataclasses.replace(gan, discriminator_optimiser=descent)
-        fake, _ = gan._apply(gan.generator, g.variables, latent, label)
+        fake, _ = in_training(gan.generator, g.variables, latent, label)
         moved_d, _ = game._discriminator_step(
             d.replace(optimiser=descent.init(d.params)), jax.random.clone(key), image, fake, latent, label
         )

@@ -1,8 +1,12 @@
-"""The systems, one file each: state, losses wired together, `init`, `step`, `sample`."""
+"""The systems, one file each: state, losses wired together, `init`, `step`, `sample` or `translate`."""
 
+from jaxgen.models.cyclegan import CycleGAN
+from jaxgen.models.discogan import DiscoGAN
 from jaxgen.models.factor_vae import FactorVAE
 from jaxgen.models.gan import GAN
 from jaxgen.models.infogan import InfoGAN
+from jaxgen.models.pix2pix import Pix2Pix
+from jaxgen.models.stargan import StarGAN
 from jaxgen.models.vae import VAE
 
-__all__ = ["GAN", "VAE", "FactorVAE", "InfoGAN"]
+__all__ = ["GAN", "VAE", "CycleGAN", "DiscoGAN", "FactorVAE", "InfoGAN", "Pix2Pix", "StarGAN"]

@@ -18,9 +18,10 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.adversarial import cross_entropy_discriminator
 from jaxgen.losses.regularisers import permute_units
-from jaxgen.models.gan import Player
+from jaxgen.models.player import Player
 from jaxgen.models.vae import VAE, VAEState
 from jaxgen.networks import FactorVAEDiscriminator
+from jaxgen.sharding import minibatches
 from jaxgen.types import Batch, Metrics
 
 __all__ = ["FactorVAE", "FactorVAEState"]
@@ -71,7 +72,8 @@ class FactorVAE(VAE):
         """Algorithm 2: encoder and decoder descend the VAE's loss + γ E[log D(z) / (1 - D(z))] on one half of the
         batch; then the discriminator learns to tell those codes z from the permuted codes of the other half."""
         key, first_key, second_key, permutation_key = jax.random.split(state.key, 4)
-        first, second = self._halves(batch)
+        halves = minibatches(dict(batch), 2)
+        first, second = ({name: x[i] for name, x in halves.items()} for i in range(2))
         state, metrics, z = self._descend(state, first_key, first)
         _, _, mean, scale, second_key = self._encoded(state, second_key, second)
         permuted = permute_units(permutation_key, mean + scale * jax.random.normal(second_key, mean.shape))
@@ -95,11 +97,3 @@ class FactorVAE(VAE):
 
     def _log_ratio(self, params: dict, z: Float[Array, "b z"]) -> Float[Array, "b"]:
         return self.discriminator.apply({"params": params}, z)
-
-    @staticmethod
-    def _halves(batch: Batch) -> tuple[Batch, Batch]:
-        """Every other example each, so that a batch sharded along its leading axis stays where it is."""
-        if (n := len(batch["image"])) % 2:
-            raise ValueError(f"batch of {n}: an even number is needed, half of it for the permuted codes")
-        split = {name: x.reshape(n // 2, 2, *x.shape[1:]) for name, x in batch.items()}
-        return {name: x[:, 0] for name, x in split.items()}, {name: x[:, 1] for name, x in split.items()}

@@ -19,31 +19,14 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
 from jaxgen.losses.penalties import PENALTIES
+from jaxgen.models.player import Player, in_training
 from jaxgen.pixels import normalise
-from jaxgen.sharding import along_data
+from jaxgen.sharding import along_data, minibatches
 from jaxgen.types import Batch, Metrics
 
-__all__ = ["GAN", "GANState", "Player"]
+__all__ = ["GAN", "GANState"]
 
 Label = Int[Array, "b"] | None
-
-
-@struct.dataclass
-class Player:
-    """A network in training: `statistics` holds its collections besides `params` (batch normalisation's averages)."""
-
-    params: dict
-    statistics: dict
-    optimiser: optax.OptState
-
-    @property
-    def variables(self) -> dict:
-        return {"params": self.params, **self.statistics}
-
-    def updated(self, optimiser: optax.GradientTransformation, gradient: dict, statistics: dict) -> "Player":
-        """After one optimiser step along `gradient`."""
-        updates, opt_state = optimiser.update(gradient, self.optimiser, self.params)
-        return Player(optax.apply_updates(self.params, updates), statistics, opt_state)
 
 
 @struct.dataclass
@@ -115,25 +98,14 @@ class GAN:
         shape = batch["image"].shape[1:]
         label = jnp.zeros(1, jnp.int32) if self.classes else None
         latent = jnp.zeros(jax.eval_shape(lambda key: self.prior(key, 1), key).shape)
-        generator = self.generator.init(generator_key, latent, label, train=False)
-        made = jax.eval_shape(self.generator.apply, generator, latent, label).shape[1:]
+        generator = Player.start(self.generator, self.generator_optimiser, generator_key, latent, label)
+        made = jax.eval_shape(self.generator.apply, generator.variables, latent, label).shape[1:]
         if made != shape:
             raise ValueError(f"generator makes {made}, but the data's images are {shape}")
         packed = self._pack(jnp.zeros((self.packing, *shape)))
-        discriminator = self.discriminator.init(discriminator_key, packed, label, train=False)
-
-        def player(variables, optimiser):
-            params = variables.pop("params")
-            return Player(params, variables, optimiser.init(params))
-
-        average = jax.tree.map(jnp.copy, generator) if self.ema else None
-        return GANState(
-            jnp.int32(0),
-            key,
-            player(dict(generator), self.generator_optimiser),
-            player(dict(discriminator), self.discriminator_optimiser),
-            average,
-        )
+        discriminator = Player.start(self.discriminator, self.discriminator_optimiser, discriminator_key, packed, label)
+        average = jax.tree.map(jnp.copy, generator.variables) if self.ema else None
+        return GANState(jnp.int32(0), key, generator, discriminator, average)
 
     def step(self, state: GANState, batch: Batch) -> tuple[GANState, Metrics]:
         """Algorithm 1: k steps of D, each on its own minibatch of data and of noise, then one step of G.
@@ -143,17 +115,17 @@ class GAN:
         """
         key, discriminator_key, generator_key = jax.random.split(state.key, 3)
         keys = jax.random.split(discriminator_key, self.discriminator_steps)
-        minibatches = self._minibatches(batch)
+        parts = self._minibatches(batch)
 
         def discriminator_step(player, minibatch):
             key, image, label = minibatch
             latent_key, penalty_key = jax.random.split(key)
             latent = self.prior(latent_key, len(image))
-            fake, _ = self._apply(self.generator, state.generator.variables, latent, label)
+            fake, _ = in_training(self.generator, state.generator.variables, latent, label)
             return self._discriminator_step(player, penalty_key, image, fake, latent, label)
 
-        discriminator, metrics = jax.lax.scan(discriminator_step, state.discriminator, (keys, *minibatches))
-        image, label = jax.tree.map(lambda x: x[-1], minibatches)
+        discriminator, metrics = jax.lax.scan(discriminator_step, state.discriminator, (keys, *parts))
+        image, label = jax.tree.map(lambda x: x[-1], parts)
         generator, generator_metrics = self._generator_step(state.generator, discriminator, generator_key, image, label)
         average = state.average
         if self.ema:
@@ -168,9 +140,9 @@ class GAN:
 
         def loss(params):
             variables = {**player.variables, "params": params}
-            real_output, statistics = self._apply(self.discriminator, variables, image, label)
+            real_output, statistics = in_training(self.discriminator, variables, image, label)
             variables = {**variables, **statistics}
-            fake_output, statistics = self._apply(self.discriminator, variables, fake, label)
+            fake_output, statistics = in_training(self.discriminator, variables, fake, label)
             real, judged = self._logits(real_output), self._logits(fake_output)
             value = game.discriminator(real, judged)
             metrics = {
@@ -183,7 +155,7 @@ class GAN:
             if self.penalty:
 
                 def critic(x):
-                    return self._logits(self._apply(self.discriminator, variables, x, label)[0])
+                    return self._logits(in_training(self.discriminator, variables, x, label)[0])
 
                 penalty = PENALTIES[self.penalty](critic, key, image, fake)
                 extra, extra_metrics = extra + self.penalty_weight * penalty, {**extra_metrics, "penalty": penalty}
@@ -201,7 +173,7 @@ class GAN:
         labels = None if label is None else jnp.tile(label, self.generator_batch)
 
         def loss(params):
-            fake, statistics = self._apply(self.generator, {**player.variables, "params": params}, latent, labels)
+            fake, statistics = in_training(self.generator, {**player.variables, "params": params}, latent, labels)
             opponent = discriminator
             if self.unroll:  # on one minibatch of data and noise, as G's own step
                 few = fake[: len(image)], latent[: len(image)]
@@ -210,11 +182,11 @@ class GAN:
                     discriminator,
                     jax.random.split(unroll_key, self.unroll),
                 )
-            output, _ = self._apply(self.discriminator, opponent.variables, self._pack(fake), labels)
+            output, _ = in_training(self.discriminator, opponent.variables, self._pack(fake), labels)
             value = game.generator(self._logits(output))
             extra, metrics = self._extra_loss(latent, output)
             if self.unroll and game.zero_sum:  # the unrolled D depends on G, so its loss on the data does too
-                real, _ = self._apply(self.discriminator, opponent.variables, self._pack(image), label)
+                real, _ = in_training(self.discriminator, opponent.variables, self._pack(image), label)
                 value = -game.discriminator(self._logits(real), self._logits(output))
             return value + extra, (statistics, metrics | {"generator_loss": value})
 
@@ -245,16 +217,9 @@ class GAN:
         return self._logits(output)
 
     def _minibatches(self, batch: Batch) -> tuple[Array, Array | None]:
-        """Images and labels as (k, m, ...). Minibatch i takes every k-th example, so that a batch sharded along its
-        leading axis stays where it is."""
-        k = self.discriminator_steps
-
-        def split(x):
-            if len(x) % k:
-                raise ValueError(f"batch of {len(x)}: discriminator_steps={k} must divide it")
-            return jnp.swapaxes(x.reshape(len(x) // k, k, *x.shape[1:]), 0, 1)
-
-        return split(normalise(batch["image"])), split(batch["label"]) if self.classes else None
+        """Images and labels as (k, m, ...)."""
+        label = batch["label"] if self.classes else None
+        return minibatches((normalise(batch["image"]), label), self.discriminator_steps)
 
     def _pack(self, x: Array) -> Array:
         """(b, ..., c) to (b / m, ..., m c): each m neighbours side by side."""
@@ -273,10 +238,3 @@ class GAN:
     def _extra_loss(self, latent: Array, output: Any) -> tuple[Float[Array, ""], Metrics]:
         """What both players minimise besides the game, and its metrics; `output` is D's, for G(latent)."""
         return jnp.float32(0), {}
-
-    @staticmethod
-    def _apply(network: nn.Module, variables: dict, x: Array, label: Label) -> tuple[Any, dict]:
-        """The output in training mode, and the statistics after it."""
-        mutable = [name for name in variables if name != "params"]
-        output, statistics = network.apply(variables, x, label, train=True, mutable=mutable)
-        return output, dict(statistics)

@@ -65,7 +65,7 @@ def test_k_discriminator_steps_equal_k_optimiser_steps_and_one_of_the_generator(
 
 def test_batch_that_k_does_not_divide_is_refused():
     gan = dense(discriminator_steps=3)
-    with pytest.raises(ValueError, match="discriminator_steps=3 must divide it"):
+    with pytest.raises(ValueError, match="the 3 minibatches of a step must divide it"):
         gan.step(gan.init(jax.random.key(0), batch(8)), batch(8))
 
 
