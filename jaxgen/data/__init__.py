@@ -1,18 +1,23 @@
 """Data: `load` reads a source named by a string; `orders` says in which order to visit its examples."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from jaxgen.data import digits, folder, sprites, stacked, tfds, toy
-from jaxgen.data.dataset import Augmentation, Dataset, Source, StreamedDataset, mirror
+import jax
+
+from jaxgen.data import attributes, digits, folder, paired, photo, sprites, stacked, tasks, tfds, toy
+from jaxgen.data.dataset import Attribute, Augmentation, Dataset, Source, StreamedDataset, mirror, random_crop
 from jaxgen.data.factors import FactorWorld
+from jaxgen.data.folder import image_files, read_image
 from jaxgen.data.options import Loader, Options
 from jaxgen.data.ordering import order, orders
 from jaxgen.data.toy import Curves, Mixture, toy_world
 
 __all__ = [
     "SOURCES",
+    "Attribute",
     "Augmentation",
     "Curves",
     "Dataset",
@@ -21,10 +26,13 @@ __all__ = [
     "Source",
     "StreamedDataset",
     "factor_world",
+    "image_files",
     "load",
     "mirror",
     "order",
     "orders",
+    "random_crop",
+    "read_image",
     "toy_world",
 ]
 
@@ -50,6 +58,19 @@ SOURCES: dict[str, Loader] = {
     "swissroll": partial(toy.load, "swissroll"),
     "tfds:NAME": tfds.load,
     "folder:PATH": folder.load,
+    "photo:NAME": photo.load,
+    "patches:SOURCE": partial(photo.load_patches, _read),
+    "paired:PATH": partial(paired.load, False),
+    "paired-reverse:PATH": partial(paired.load, True),
+    "edges:SOURCE": partial(tasks.load_pairs, tasks.edges, _read),
+    "outline:SOURCE": partial(tasks.load_pairs, tasks.outline, _read),
+    "grey:SOURCE": partial(tasks.load_pairs, tasks.grey, _read),
+    "unpaired:PATH": paired.load_unpaired,
+    "tint:SOURCE": partial(tasks.load_tinted, _read),
+    "attributes:PATH[@NAMES]": attributes.load,
+    "sprites-attributes": attributes.load_sprites,
+    "sprites-attributes:NAMES": attributes.load_sprites,
+    "joint:SOURCE+SOURCE": partial(attributes.load_joint, _read),
 }
 """Every source as it is written, and its loader. A new source is a file with such a function, and a line here."""
 
@@ -61,28 +82,49 @@ def load(
     image_size: int | None = None,
     channels: int | None = None,
     flip: bool = False,
+    jitter: bool = False,
     corrupt: Literal["skip", "fail"] = "skip",
     memory_limit: int = 2 << 30,
 ) -> Dataset | StreamedDataset:
     """The examples of `split` of a source.
 
-    - `source`: one of `SOURCES`: `digits`, `stacked-digits`, `stacked-digits:SOURCE`, `sprites`, `sprites-colour`,
-      `ring`, `grid`, `moons`, `swissroll`, `tfds:NAME`, `folder:PATH`.
+    - `source`: one of `SOURCES`.
+      Images, `image` and maybe `label`: `digits`, `stacked-digits`, `stacked-digits:SOURCE`, `sprites`,
+      `sprites-colour`, `tfds:NAME`, `folder:PATH`, `photo:china`, `photo:flower`, `patches:SOURCE`.
+      Points: `ring`, `grid`, `moons`, `swissroll`.
+      Pairs, `source` and `target`: `paired:PATH`, `paired-reverse:PATH`, `edges:SOURCE`, `outline:SOURCE`,
+      `grey:SOURCE`. Domains, `a` and `b`: `unpaired:PATH`, `tint:SOURCE`, `tfds:cycle_gan/NAME`.
+      Images with `attributes`: `attributes:PATH[@NAMES]`, `tfds:celeb_a[@NAMES]`, `sprites-attributes[:NAMES]`,
+      `joint:SOURCE+SOURCE`.
     - `split`: "train" or "test"; for `tfds:NAME` any split of TFDS, slices such as "train[:1000]" included. Of
       `sprites`, which have no test split, "train" is all and "test" 2,000 random ones of them.
     - `image_size`: height and width in pixels: the shorter side is brought to it and the middle cropped; `sprites` are
       rendered at it.
     - `channels`: 1 makes images grey, 3 makes them RGB; by default they stay as they are.
     - `flip`: whether training mirrors each image left to right with probability 1/2.
+    - `jitter`: whether training enlarges each image and crops it back at random, as `jaxgen.data.random_crop` does.
     - `corrupt`: whether unreadable files are skipped with a warning, or raise.
     - `memory_limit`: bytes of decoded examples above which they are streamed instead of held in memory.
 
     Raises `ValueError`, on one line, for anything in this that is not to be had.
     """
     dataset = _read(source, split, Options(image_size, channels, corrupt, memory_limit))
-    if flip and not any(len(one.shape) == 3 for one in dataset.example.values()):
-        raise ValueError(f"{source} has points, not images: they cannot be flipped")
-    return replace(dataset, augment=mirror) if flip else dataset
+    chosen = [one for one, on in ((random_crop, jitter), (mirror, flip)) if on]
+    if chosen and not any(len(one.shape) == 3 for one in dataset.example.values()):
+        raise ValueError(f"{source} has points, not images: they cannot be flipped or cropped")
+    return replace(dataset, augment=_in_turn(chosen)) if chosen else dataset
+
+
+def _in_turn(augmentations: Sequence[Augmentation]) -> Augmentation:
+    """Each with a key of its own."""
+
+    def augment(key, batch):
+        keys = jax.random.split(key, len(augmentations))
+        for augmentation, own in zip(augmentations, keys, strict=True):
+            batch = augmentation(own, batch)
+        return batch
+
+    return augment if len(augmentations) > 1 else augmentations[0]
 
 
 def factor_world(

@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key, Shaped
 
-from jaxgen.data.ordering import check_batch_size, order
+from jaxgen.data.ordering import check_batch_size, order, orders
 from jaxgen.types import Batch
 
-__all__ = ["Augmentation", "Dataset", "Source", "StreamedDataset", "Unreadable", "mirror"]
+__all__ = ["Attribute", "Augmentation", "Dataset", "Source", "StreamedDataset", "Unreadable", "mirror", "random_crop"]
 
 Augmentation = Callable[[Key[Array, ""], Batch], Batch]
 """A pure function on the device: a key and a batch to a batch of the same shapes."""
@@ -41,13 +41,32 @@ HostBatch = dict[str, np.ndarray]
 Spec = dict[str, jax.ShapeDtypeStruct]
 """Shapes and dtypes by name."""
 
+ENLARGED = 286 / 256  # what pix2pix crops from
+
 CHUNK = 4096  # the most examples that a thread reads into memory in one go
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What is known of an image besides its class: so many columns, 0 or 1, of a batch's `attributes`."""
+
+    name: str
+    values: tuple[str, ...] = ()
+    """A column for each, of which exactly one is 1; (): one column, yes or no."""
+    set: int = 0
+    """Of several data sets joined the one that has it; in the others its columns are 0, which says nothing."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of its columns."""
+        return self.values or (self.name,)
 
 
 class _Examples:
     """What both kinds of data set have in common; they differ in `__len__`, `example` and `batch`."""
 
     label_names: tuple[str, ...]
+    attributes: tuple[Attribute, ...]
     name: str
 
     @property
@@ -81,14 +100,41 @@ class Dataset(_Examples):
     """The source, for messages."""
     render: Renderer | None = None
     """What makes a batch of the rows of `arrays`, where these are not the examples themselves."""
+    attributes: tuple[Attribute, ...] = ()
+    """What the columns of the array `attributes` are, where there is one."""
+    unpaired: bool = False
+    """Whether the arrays are domains that belong together as a whole and not row by row: each has a length and an order
+    of its own."""
 
     def __post_init__(self):
         sizes = {name: len(array) for name, array in self.arrays.items()}
-        if len(set(sizes.values())) != 1:
+        if len(set(sizes.values())) != 1 and not self.unpaired:
             raise ValueError(f"arrays of one data set need one length; these have {sizes}")
 
     def __len__(self) -> int:
-        return len(next(iter(self.arrays.values())))
+        """How many examples there are; of unpaired domains in the larger one."""
+        return max(map(len, self.arrays.values()))
+
+    def spec(self, batch_size: int) -> Spec:
+        """Shapes and dtypes of a batch: what `model.init` wants. `ValueError` for a batch larger than the data."""
+        for name, array in self.arrays.items() if self.unpaired else ():
+            check_batch_size(batch_size, len(array), f"domain {name} of {self.name or 'the data'}")
+        return super().spec(batch_size)
+
+    def orders(self, seed: int, steps: range, batch_size: int) -> Int[np.ndarray, "steps batch *domains"]:
+        """What `gather` takes for each of consecutive steps: indices in the order of `jaxgen.data.orders`, of unpaired
+        domains in an order for each."""
+        if not self.unpaired:
+            return orders(seed, steps, batch_size, len(self))
+        # No run can have a seed of 2**33 or more.
+        each = [
+            orders(seed + (i << 33), steps, batch_size, len(self.arrays[name])) for i, name in enumerate(self._domains)
+        ]
+        return np.stack(each, axis=-1)
+
+    @property
+    def _domains(self) -> list[str]:
+        return sorted(self.arrays)
 
     @property
     def example(self) -> Spec:
@@ -97,15 +143,18 @@ class Dataset(_Examples):
         batch = jax.eval_shape(self.render, rows) if self.render else rows
         return {name: jax.ShapeDtypeStruct(one.shape[1:], one.dtype) for name, one in batch.items()}
 
-    def gather(self, arrays: Mapping[str, Shaped[Array, "n ..."]], indices: Int[Array, "b"]) -> Batch:
+    def gather(self, arrays: Mapping[str, Shaped[Array, "_ ..."]], indices: Int[Array, "b *domains"]) -> Batch:
         """The batch of `indices`. Pure, for use inside `jit`; `arrays` is `self.arrays` placed on the device and
         passed in, so that it is an argument of the compiled program and no constant in it."""
-        rows = {name: jnp.take(array, indices, axis=0, mode="clip") for name, array in arrays.items()}
+        rows = {
+            name: jnp.take(arrays[name], indices[:, i] if self.unpaired else indices, axis=0, mode="clip")
+            for i, name in enumerate(self._domains)
+        }
         return self.render(rows) if self.render else rows
 
     def batch(self, indices: Int[np.ndarray, "b"]) -> HostBatch:
-        """The examples of `indices`, on the host."""
-        rows = {name: array[indices] for name, array in self.arrays.items()}
+        """The examples of `indices`, on the host; a domain that has fewer begins again."""
+        rows = {name: array[indices % len(array) if self.unpaired else indices] for name, array in self.arrays.items()}
         return jax.device_get(self.render(rows)) if self.render else rows
 
 
@@ -136,6 +185,7 @@ class StreamedDataset(_Examples):
     label_names: tuple[str, ...] = ()
     augment: Augmentation | None = None
     name: str = ""
+    attributes: tuple[Attribute, ...] = ()
     skip_unreadable: bool = False
     """Whether an unreadable example gives its place to the next readable one (with a warning), or raises."""
     threads: int = 8
@@ -183,7 +233,7 @@ class StreamedDataset(_Examples):
             raise ValueError(f"{self.name}: none of {len(self)} examples can be read")
         if not readable.all():
             arrays = {name: array[readable] for name, array in arrays.items()}
-        return Dataset(arrays, self.label_names, self.augment, self.name)
+        return Dataset(arrays, self.label_names, self.augment, self.name, attributes=self.attributes)
 
     def _rows(self, indices: Sequence[int]) -> list[Example | None]:
         """The examples of `indices`; None in the place of what cannot be read and may be skipped."""
@@ -213,3 +263,21 @@ def mirror(key: Key[Array, ""], batch: Batch) -> Batch:
     b = len(next(iter(batch.values())))
     mirrored = jax.random.bernoulli(key, shape=(b, 1, 1, 1))
     return {**batch, **{name: jnp.where(mirrored, x[:, :, ::-1], x) for name, x in images.items()}}
+
+
+def random_crop(key: Key[Array, ""], batch: Batch) -> Batch:
+    """Enlarge each image by 286/256 and crop a random part of its size: all images (b h w c) of one example alike
+    (Isola et al. 2017, appendix 6.2)."""
+    b = len(next(iter(batch.values())))
+    place = jax.random.uniform(key, (b, 2))
+
+    def crop(image, place):
+        size = image.shape[:2]
+        large = tuple(round(ENLARGED * side) for side in size)
+        image = jax.image.resize(image.astype(jnp.float32), (*large, image.shape[2]), "bicubic")
+        spare = jnp.array([more - side + 1 for more, side in zip(large, size, strict=True)])
+        top, left = (place * spare).astype(jnp.int32)
+        part = jax.lax.dynamic_slice(image, (top, left, 0), (*size, image.shape[2]))
+        return jnp.clip(jnp.round(part), 0, 255).astype(jnp.uint8)
+
+    return {name: jax.vmap(crop)(x, place) if x.ndim == 4 else x for name, x in batch.items()}

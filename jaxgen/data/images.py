@@ -29,8 +29,10 @@ def size_of(image: Image.Image) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def to_array(image: Image.Image, channels: int, size: int | None = None) -> UInt8[np.ndarray, "h w c"]:
-    """The pixels with 1 or 3 `channels`, resized to `size` × `size` where that is given."""
+def to_array(
+    image: Image.Image, channels: int, size: int | tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w c"]:
+    """The pixels with 1 or 3 `channels`, resized to `size` (height, width; one number is both) where that is given."""
     if "exif" in image.info:
         image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
@@ -41,8 +43,10 @@ def to_array(image: Image.Image, channels: int, size: int | None = None) -> UInt
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     if image.mode != (mode := "L" if channels == 1 else "RGB"):
         image = image.convert(mode)
-    if size is not None and image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+    if size is not None:
+        height, width = (size, size) if isinstance(size, int) else size
+        if image.size != (width, height):
+            image = ImageOps.fit(image, (width, height), Image.Resampling.BICUBIC)
     return np.asarray(image).reshape(image.height, image.width, channels)
 
 

@@ -9,6 +9,7 @@ import importlib.util
 import io
 import os
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from jaxgen.data.attributes import choose
 from jaxgen.data.dataset import CHUNK, Dataset, Example, StreamedDataset
 from jaxgen.data.factors import FactorWorld
 from jaxgen.data.images import resize, to_array
@@ -42,8 +44,17 @@ def load(name: str, split: str, options: Options) -> Dataset | StreamedDataset:
       stands for it; without that too, "test" is the last tenth of "train" and "train" the rest ("all" is all).
     - Grey images stay grey and others become RGB, unless `channels` says which.
     - The pixels of dsprites, 0 and 1 in TFDS, become 0 and 255.
+    - Yes-or-no attributes, as celeb_a has them, are `attributes`; NAME@NAMES takes some, as `attributes:PATH@NAMES`.
+    - Of cycle_gan the splits are "train" and "test": `a` and `b`, the domains A and B, in no relation.
     """
-    return _data(_open(name, split, options))
+    name, at, chosen = name.partition("@")
+    if _kind(name) == "cycle_gan":
+        domains = {domain.lower(): _data(_open(name, f"{split}{domain}", options)) for domain in "AB"}
+        if not all(isinstance(data, Dataset) for data in domains.values()):
+            raise ValueError(f"tfds:{name} exceeds {options.memory_limit} bytes of memory; give a smaller image size")
+        arrays = {domain: data.arrays["image"] for domain, data in domains.items()}
+        return Dataset(arrays, name=f"tfds:{name}", unpaired=True)
+    return _data(_open(name, split, options), chosen if at else None)
 
 
 def world(name: str, split: str, options: Options) -> FactorWorld:
@@ -83,9 +94,38 @@ def world(name: str, split: str, options: Options) -> FactorWorld:
     return FactorWorld(f"tfds:{name}", values, render)
 
 
-def _data(examples: "_Examples") -> Dataset | StreamedDataset:
+def _data(examples: "_Examples", chosen: str | None = None) -> Dataset | StreamedDataset:
     streamed = StreamedDataset(examples, examples.spec, examples.label_names, name=f"tfds:{examples.name}")
+    if examples.attributes:
+        name = streamed.name
+        values = np.stack(list(examples.columns([f"attributes/{key}" for key in examples.attributes]).values()), axis=1)
+        attributes, values, kept = choose(examples.attributes, values.astype(np.int32), chosen or "", name)
+        source = _Attributed(examples, values, np.flatnonzero(kept))
+        spec = examples.spec | {"attributes": jax.ShapeDtypeStruct(values.shape[1:], np.int32)}
+        streamed = replace(streamed, source=source, example=spec, attributes=attributes)
+    elif chosen is not None:
+        raise ValueError(f"tfds:{examples.name}@{chosen}: this data set has no attributes")
     return examples.options.settle(streamed)
+
+
+@dataclass(frozen=True)
+class _Attributed:
+    """Random access to some of the records, with attributes."""
+
+    examples: "_Examples"
+    values: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        rows = self.rows[list(indices)]
+        found = self.examples.__getitems__(rows.tolist())
+        return [{**one, "attributes": values} for one, values in zip(found, self.values[rows], strict=True)]
 
 
 def _open(name: str, split: str, options: Options) -> "_Examples":
@@ -219,6 +259,7 @@ class _Examples:
         self.images = [key for key, feature in features.items() if isinstance(feature, ImageFeature)]
         self.labels = [key for key, feature in features.items() if isinstance(feature, ClassLabel)]
         self.label_names = tuple(features["label"].names) if "label" in self.labels else ()
+        self.attributes = tuple(features["attributes"]) if "attributes" in features else ()
         if not self.images:
             raise ValueError(f"tfds:{name} has no images, but {', '.join(features)}")
         self.spec = {}

@@ -106,7 +106,7 @@ def exits(script: str, args: Sequence[str] | None) -> Iterator[None]:
     except Interrupted as signalled:
         given = [arg for arg in args or () if arg not in ("--resume", "--overwrite")]
         again = " ".join(["; go on with:\n  python -m", script, *given, "--resume"]) if args is not None else ""
-        stop(128 + signalled.signum, f"{signalled}, which is saved{again}")
+        stop(128 + signalled.signum, f"{signalled}{again}")
     except KeyboardInterrupt:
         stop(130, "stopped at once" + ("; what is checkpointed can be resumed" if args is not None else ""))
 

@@ -20,7 +20,7 @@ import numpy as np
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from jaxgen.data import Dataset, StreamedDataset, orders
+from jaxgen.data import Dataset, StreamedDataset
 from jaxgen.report import save_image
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.logging import Logger
@@ -34,10 +34,10 @@ STREAM_BYTES = 64 << 20  # of one chunk of a streamed data set, on the host and 
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM stopped the run after `step`, which is saved."""
+    """SIGINT or SIGTERM stopped the run after `step`, which is saved where the run has a folder."""
 
-    def __init__(self, signum: int, step: int):
-        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}")
+    def __init__(self, signum: int, step: int, saved: bool = True):
+        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}{', which is saved' * saved}")
         self.signum, self.step = signum, step
 
 
@@ -139,7 +139,7 @@ def fit(
 
         while step < steps:
             if received:
-                raise Interrupted(received[0], step)
+                raise Interrupted(received[0], step, saved=checkpoints is not None)
             stop = min(steps, *(step - step % n + n for n in (log_every, checkpoint_every, eval_every) if n))
             began, pending = time.perf_counter(), []
             with jax.set_mesh(mesh):
@@ -247,7 +247,7 @@ def _feeder(dataset, mesh: Mesh, seed: int | Sequence[int], batch_size: int, ste
         arrays = place(dict(dataset.arrays), replicated(mesh))
 
         def indices(seed: int, start: int, stop: int) -> np.ndarray:
-            return pad(orders(seed, range(start, stop), batch_size, len(dataset)), longest)
+            return pad(dataset.orders(seed, range(start, stop), batch_size), longest)
 
         def feed(start: int, stop: int) -> Iterator[tuple[int, Any]]:
             if isinstance(seed, int):

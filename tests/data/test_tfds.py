@@ -187,6 +187,66 @@ def test_images_by_their_factors(home, monkeypatch, name, factors, streamed):
         world.sample(0, 3, **{world.names[1]: 99})
 
 
+def prepared(folder, splits):
+    """A data set of TFDS's own, array_record files of the records by split."""
+    folder.mkdir(parents=True)
+    described = [
+        {"name": split, "numBytes": "1", "shardLengths": [str(len(records))]}
+        | {"filepathTemplate": "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"}
+        for split, records in splits.items()
+    ]
+    *_, name, version = (part for part in folder.parts if part != "horse2zebra")
+    info = {"name": name, "version": version, "fileFormat": "array_record", "splits": described}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    for split, records in splits.items():
+        write(folder / f"{name}-{split}.array_record-00000-of-00001", records)
+
+
+def test_domains_of_cycle_gan(home):
+    splits = {"trainA": 4, "trainB": 3, "testA": 2, "testB": 1}
+    pictures = {
+        split: [picture(10 * i + n, (6, 6, 3)) for n in range(size)] for i, (split, size) in enumerate(splits.items())
+    }
+    folder = home / "cycle_gan" / "horse2zebra" / "3.0.0"
+    prepared(folder, {split: [record({"image": one, "label": 0}) for one in of] for split, of in pictures.items()})
+    for split in ("train", "test"):
+        data = load("tfds:cycle_gan/horse2zebra", split, image_size=6)
+        assert data.unpaired
+        assert [len(data.arrays[name]) for name in "ab"] == [splits[f"{split}A"], splits[f"{split}B"]]
+        for name in "ab":
+            np.testing.assert_array_equal(data.arrays[name], pictures[f"{split}{name.upper()}"])
+    with pytest.raises(ValueError, match="exceeds 100 bytes of memory; give a smaller image size"):
+        load("tfds:cycle_gan/horse2zebra", image_size=6, memory_limit=100)
+
+
+@pytest.mark.parametrize("memory_limit", [2 << 30, 0])
+def test_attributes_of_celeb_a(home, memory_limit):
+    import tensorflow_datasets
+
+    names = list(tensorflow_datasets.builder("celeb_a").info.features["attributes"])
+    table = np.random.default_rng(0).integers(0, 2, (12, len(names)))
+    records = []
+    for i, row in enumerate(table.tolist()):
+        values = {f"attributes/{name}": value for name, value in zip(names, row, strict=True)}
+        records.append(record({"image": picture(i, (8, 8, 3)), **values}))
+    prepared(home / "celeb_a" / "2.1.0", {"train": records})
+    data = load("tfds:celeb_a", "all", image_size=8, memory_limit=memory_limit)
+    assert [one.name for one in data.attributes] == names
+    np.testing.assert_array_equal(data.batch(np.arange(12))["attributes"], table)
+    some = [names.index(name) for name in ("Male", "Black_Hair", "Blond_Hair")]
+    kept = np.flatnonzero(table[:, some[1:]].sum(1) == 1)
+    assert 0 < len(kept) < 12
+    data = load("tfds:celeb_a@Male,Black_Hair/Blond_Hair", "all", image_size=8, memory_limit=memory_limit)
+    batch = data.batch(np.arange(len(data)))
+    np.testing.assert_array_equal(batch["attributes"], table[kept][:, some])
+    np.testing.assert_array_equal(batch["image"], [picture(i, (8, 8, 3)) for i in kept])
+    with pytest.raises(ValueError, match="no attribute Tall; there are 5_o_Clock_Shadow, "):
+        load("tfds:celeb_a@Tall", "all", image_size=8)
+    make(home)
+    with pytest.raises(ValueError, match="tfds:tiny@Male: this data set has no attributes"):
+        load("tfds:tiny@Male")
+
+
 def test_images_of_different_sizes_need_an_image_size(home):
     make(home, declared=(-1, -1, 3))
     with pytest.raises(ValueError, match=r"tfds:tiny: images differ in size; .* --image-size"):

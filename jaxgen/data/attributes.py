@@ -1,0 +1,179 @@
+"""Images with attributes: `attributes:PATH`, `sprites-attributes`, and several such sources joined."""
+
+import csv
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgen.data import sprites
+from jaxgen.data.dataset import Attribute, Dataset, Example, StreamedDataset
+from jaxgen.data.folder import Images, files_of, inspect, listing, some
+from jaxgen.data.options import Loader, Options
+
+__all__ = ["choose", "load", "load_joint", "load_sprites"]
+
+SIZE = 32  # of sprites, pixels a side
+SPRITES = {"train": 20_000, "test": 2_000}
+FACTORS = {  # of sprites: by value of the attribute that of the factor
+    "colour": {name: name for name in ("red", "green", "blue", "yellow")},
+    "shape": {name: name for name in sprites.SHAPES},
+    "scale": {"small": 0.7, "large": 1.0},
+}
+
+
+def load(argument: str, split: str, options: Options) -> Dataset | StreamedDataset:
+    """`image` and `attributes`, 0 or 1, from `PATH` or `PATH@NAMES`.
+
+    - With a table, the one file *.txt or *.csv in PATH: the attributes of CelebA's form. Its head names them, a row has
+      a file's name and then for each 1 for yes or -1 (or 0) for no. The images may lie anywhere below PATH.
+    - Without: the class subfolders of `folder:PATH` are one attribute, of which each image has one value.
+    - NAMES, of a table, are the attributes to take, with commas between. Those with slashes between make one attribute
+      of several values, and images that do not have exactly one of them are left out: Black_Hair/Blond_Hair,Male.
+    - Splits as in `folder:PATH`: with a table always a tenth for "test".
+
+    Raises `ValueError` for a table that names no image of the folder, or not all of them, and unknown NAMES.
+    """
+    path, _, chosen = argument.partition("@")
+    root, name = Path(path).expanduser(), f"attributes:{argument}"
+    tables = sorted(file for kind in ("*.txt", "*.csv") for file in root.glob(kind))
+    if len(tables) > 1:
+        raise ValueError(f"{name}: several tables: {some([file.name for file in tables])}; one is needed")
+    if tables:
+        names, rows = _table(tables[0])
+        files, _ = files_of(root, split, name)
+        if unknown := sorted({file.path.name for file in files} - rows.keys()):
+            raise ValueError(f"{name}: {tables[0].name} does not have {some(unknown)}")
+        if absent := sorted(rows.keys() - {file.path.name for file in listing(root, name)}):
+            raise ValueError(f"{name}: {tables[0].name} has images that are not there: {some(absent)}")
+        values = np.stack([rows[file.path.name] for file in files])
+        attributes, values, kept = choose(names, values, chosen, name)
+        if not kept.all():
+            warnings.warn(f"{name}: {int((~kept).sum())} images without exactly one of each are left out", stacklevel=2)
+        files = [file for file, keep in zip(files, kept, strict=True) if keep]
+        values = values[kept]
+    else:
+        files, names = files_of(root, split, name)
+        if len(names) < 2 or chosen:
+            needed = "table of attributes (*.txt, *.csv)" + " or two class subfolders" * (not chosen)
+            raise ValueError(f"{name}: there is no {needed} in {root}")
+        attributes = (Attribute("class", names),)
+        values = np.eye(len(names), dtype=np.int32)[[names.index(file.label) for file in files]]
+    by_path = dict(zip((file.path for file in files), values, strict=True))
+    files, example = inspect(files, options, name)
+    images = Images([file.path for file in files], None, example["image"].shape[-1], options.image_size)
+    source = _Attributed(images, np.stack([by_path[file.path] for file in files]))
+    example["attributes"] = jax.ShapeDtypeStruct(source.attributes.shape[1:], np.int32)
+    skip = options.corrupt == "skip"
+    return options.settle(StreamedDataset(source, example, name=name, attributes=attributes, skip_unreadable=skip))
+
+
+def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
+    """Coloured sprites of 32×32 pixels, with the attributes colour (4), shape (3) and scale (small, large), or the
+    `chosen` ones of these: 20,000 to train and 2,000 to test. Orientation and position are any.
+
+    Each choice of attributes has other images.
+    """
+    name = f"sprites-attributes:{chosen}" if chosen else "sprites-attributes"
+    known = chosen.split(",") if chosen else list(FACTORS)
+    if split not in SPRITES:
+        raise ValueError(f"{name} has no split {split!r}; allowed are 'train' and 'test'")
+    if unknown := set(known) - FACTORS.keys():
+        raise ValueError(f"{name}: no attribute {', '.join(sorted(unknown))}; allowed are {', '.join(FACTORS)}")
+    if options.channels == 1:
+        raise ValueError(f"{name} has colours: 3 channels, not 1")
+    world = sprites.world("sprites-colour", replace(options, image_size=options.image_size or SIZE))
+    n, seed = SPRITES[split], [list(SPRITES).index(split), *(list(FACTORS).index(factor) for factor in known)]
+    columns, fixed = {}, {}
+    for i, (factor, values) in enumerate(FACTORS.items()):
+        # Raw bits, as in `ordering`: they stay the same over NumPy's versions.
+        columns[factor] = (np.random.PCG64([*seed, 100 + i]).random_raw(n) % np.uint64(len(values))).astype(np.int32)
+        classes = [world.classes(**{factor: value})[factor] for value in values.values()]
+        fixed[factor] = np.array(classes, np.int32)[columns[factor]]
+    images = np.concatenate([world.images(part) for part in np.array_split(world.sample(seed, n, **fixed), 10)])
+    attributes = tuple(Attribute(factor, tuple(FACTORS[factor])) for factor in known)
+    one_hot = [np.eye(len(one.values), dtype=np.int32)[columns[one.name]] for one in attributes]
+    return Dataset({"image": images, "attributes": np.concatenate(one_hot, 1)}, name=name, attributes=attributes)
+
+
+def load_joint(read: Loader, sources: str, split: str, options: Options) -> Dataset:
+    """The images of several sources with attributes, written with + between: `attributes` has the columns of all, 0 in
+    the images of the others, and `set` is the number of the source.
+
+    Raises `ValueError` for sources without attributes, of different shapes, or not in memory.
+    """
+    name = f"joint:{sources}"
+    parts = [read(source, split, options) for source in sources.split("+")]
+    if len(parts) < 2:
+        raise ValueError(f"{name}: at least two sources are needed, with + between")
+    for part in parts:
+        if not isinstance(part, Dataset) or not part.attributes or "set" in part.arrays:
+            raise ValueError(f"{name}: {part.name} is no source of images with attributes that fit in memory")
+    shapes = [part.example["image"].shape for part in parts]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"{name}: images of shapes {', '.join(map(str, shapes))}; one shape is needed")
+    total = sum(part.arrays["attributes"].shape[1] for part in parts)
+    blocks, start = [], 0
+    for part in parts:
+        own = part.arrays["attributes"]
+        block = np.zeros((len(own), total), np.int32)
+        block[:, start : start + own.shape[1]] = own
+        blocks.append(block)
+        start += own.shape[1]
+    arrays = {
+        "image": np.concatenate([part.arrays["image"] for part in parts]),
+        "attributes": np.concatenate(blocks),
+        "set": np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts]),
+    }
+    attributes = tuple(replace(one, set=i) for i, part in enumerate(parts) for one in part.attributes)
+    return Dataset(arrays, name=name, attributes=attributes)
+
+
+def choose(
+    names: Sequence[str], values: np.ndarray, chosen: str, source: str
+) -> tuple[tuple[Attribute, ...], np.ndarray, np.ndarray]:
+    """Of the table `values` (n, names) the columns `chosen`, as `load` writes them, by default all; which attributes
+    they are; and which rows have exactly one value of each."""
+    groups = [group.split("/") for group in chosen.split(",")] if chosen else [[name] for name in names]
+    if unknown := [one for group in groups for one in group if one not in names]:
+        raise ValueError(f"{source}: no attribute {', '.join(unknown)}; there are {', '.join(names)}")
+    columns = [[list(names).index(one) for one in group] for group in groups]
+    kept = np.all([(values[:, own].sum(1) == 1) | (len(own) == 1) for own in columns], axis=0)
+    attributes = tuple(
+        Attribute("/".join(group), tuple(group)) if len(group) > 1 else Attribute(group[0]) for group in groups
+    )
+    return attributes, values[:, np.concatenate(columns)], kept
+
+
+@dataclass(frozen=True)
+class _Attributed:
+    """Random access to image files with attributes."""
+
+    images: Images
+    attributes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Example:
+        return {**self.images[index], "attributes": self.attributes[index]}
+
+
+def _table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
+    """The attributes that a table names, and by file name their values, 0 or 1."""
+    lines = path.read_text().splitlines()
+    if path.suffix == ".csv":
+        head, *rows = csv.reader(lines)
+        names = head[1:]
+    else:  # the number of images, the names, the rows
+        first, *rows = (line.split() for line in lines if line.strip())
+        names, rows = (rows[0], rows[1:]) if len(first) == 1 and first[0].isdigit() else (first, rows)
+    found = {}
+    for row in rows:
+        if len(row) != 1 + len(names) or not {*row[1:]} <= {"1", "0", "-1"}:
+            raise ValueError(f"{path}: the row {' '.join(row[:1])!r} is not a name and {len(names)} times 1, 0 or -1")
+        found[row[0]] = np.array([value == "1" for value in row[1:]], np.int32)
+    return names, found

@@ -1,0 +1,143 @@
+"""`paired:PATH` and `unpaired:PATH`: folders of images in two domains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgen.data.dataset import Dataset, Example, StreamedDataset, Unreadable
+from jaxgen.data.folder import SUFFIXES, Images, files_of, inspect, listing, some
+from jaxgen.data.images import resize
+from jaxgen.data.options import Options
+
+__all__ = ["load", "load_unpaired"]
+
+
+def load(reverse: bool, path: str, split: str, options: Options) -> Dataset | StreamedDataset:
+    """`source` and `target`: images of A and of B that belong together; `reverse` exchanges them.
+
+    - Either images with A in their left half and B in their right, in folders as `folder:PATH` has them,
+    - or the folders `A` and `B`, in PATH or in its `train` and `test`, with files of equal names but for the suffix.
+
+    Raises `ValueError` that names the files without a counterpart, and for images of odd width.
+    """
+    name = f"paired{'-reverse' * reverse}:{path}"
+    root = Path(path).expanduser()
+    parts = [folder / "A" for folder in (root, root / "train", root / "test")]
+    source = (
+        _folders(root, split, options, name) if any(map(Path.is_dir, parts)) else _halves(root, split, options, name)
+    )
+    if reverse:
+        source = replace(source, names=source.names[::-1])
+    example = dict(zip(source.names, source.shapes, strict=True))
+    skip = options.corrupt == "skip"
+    return options.settle(StreamedDataset(source, example, name=name, skip_unreadable=skip))
+
+
+def load_unpaired(path: str, split: str, options: Options) -> Dataset:
+    """`a` and `b`: the images of the folders `trainA` and `trainB`, or `testA` and `testB`, in no relation.
+
+    Raises `ValueError` for a domain without images, and for more than fit into memory.
+    """
+    name = f"unpaired:{path}"
+    if split not in ("train", "test"):
+        raise ValueError(f"{name} has no split {split!r}; allowed are 'train' and 'test'")
+    files, channels = {}, []
+    for domain in "AB":
+        folder = Path(path).expanduser() / f"{split}{domain}"
+        found = listing(folder, name) if folder.is_dir() else []
+        if not found:
+            raise ValueError(f"{name}: no image ({', '.join(SUFFIXES)}) in a folder {folder.name}")
+        files[domain.lower()], spec = inspect(found, options, name)
+        channels.append(spec["image"].shape[-1])
+    options = replace(options, channels=max(channels))
+    arrays = {}
+    for domain, found in files.items():
+        found, spec = inspect(found, options, name)
+        size = sum(np.prod(x.shape) for x in spec.values()) * len(found)
+        if size > options.memory_limit:
+            raise ValueError(
+                f"{name}: the images of {domain} exceed {options.memory_limit} bytes; give a smaller image size"
+            )
+        images = Images([file.path for file in found], None, max(channels), options.image_size)
+        streamed = StreamedDataset(images, spec, name=name, skip_unreadable=options.corrupt == "skip")
+        arrays[domain] = streamed.in_memory().arrays["image"]
+    return Dataset(arrays, name=name, unpaired=True)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Random access to pairs of files."""
+
+    a: Images
+    b: Images
+    shapes: Sequence[jax.ShapeDtypeStruct]
+    names: tuple[str, str] = ("source", "target")
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def __getitem__(self, index: int) -> Example:
+        return dict(zip(self.names, (self.a[index]["image"], self.b[index]["image"]), strict=True))
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """Random access to pairs that are halves of one image."""
+
+    images: Images
+    image_size: int | None
+    shapes: Sequence[jax.ShapeDtypeStruct]
+    names: tuple[str, str] = ("source", "target")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Example:
+        image = self.images[index]["image"]
+        if image.shape[1] % 2:
+            raise Unreadable(f"{self.images.paths[index]} has no halves: it is {image.shape[1]} pixels wide")
+        halves = resize(np.stack(np.split(image, 2, axis=1)), self.image_size)
+        return dict(zip(self.names, halves, strict=True))
+
+
+def _folders(root: Path, split: str, options: Options, name: str) -> _Pairs:
+    apart = (root / split / "A").is_dir()
+    a, b = ((root / split if apart else root) / part for part in "AB")
+    if not b.is_dir():
+        raise ValueError(f"{name}: there is a folder {a}, but no {b}")
+    by_name = [{_stem(file.path, part): file for file in listing(part, name)} for part in (a, b)]
+    if unmatched := sorted(by_name[0].keys() ^ by_name[1].keys()):
+        raise ValueError(f"{name}: without a counterpart in {a.name} or {b.name}: {some(unmatched)}")
+    files = listing(a, name) if apart else files_of(a, split, name)[0]
+    partners = [by_name[1][_stem(file.path, a)] for file in files]
+    (good_a, spec_a), (good_b, spec_b) = (inspect(part, options, name) for part in (files, partners))
+    both = [(one, other) for one, other in zip(files, partners, strict=True) if one in good_a and other in good_b]
+    shapes = [spec["image"] for spec in (spec_a, spec_b)]
+    if shapes[0].shape[:2] != shapes[1].shape[:2]:
+        (h, w, _), (h2, w2, _) = (shape.shape for shape in shapes)
+        raise ValueError(
+            f"{name}: images of A have {h}×{w} pixels, of B {h2}×{w2}; bring them to one size with --image-size"
+        )
+    images = (
+        Images([file.path for file in part], None, shape.shape[-1], options.image_size)
+        for part, shape in zip(zip(*both, strict=True), shapes, strict=True)
+    )
+    return _Pairs(*images, shapes)
+
+
+def _halves(root: Path, split: str, options: Options, name: str) -> _Halves:
+    files, spec = inspect(files_of(root, split, name)[0], options, name)
+    height, width, channels = spec["image"].shape
+    if options.image_size is None:
+        if width % 2:
+            raise ValueError(f"{name}: images of {height}×{width} pixels have no halves; an even width is needed")
+        width //= 2
+    shape = jax.ShapeDtypeStruct((height, width, channels), np.uint8)
+    return _Halves(Images([file.path for file in files], None, channels, None), options.image_size, [shape, shape])
+
+
+def _stem(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()

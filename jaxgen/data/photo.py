@@ -1,0 +1,52 @@
+"""`photo:NAME`: scikit-learn's two sample photographs; `patches:SOURCE`: images cut into squares."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from jaxgen.data.dataset import Dataset
+from jaxgen.data.images import resize
+from jaxgen.data.options import Loader, Options
+
+__all__ = ["load", "load_patches"]
+
+PHOTOS = ("china", "flower")
+PATCH = 64  # pixels a side
+
+
+def load(name: str, split: str, options: Options) -> Dataset:
+    """One image, 427×640 pixels, the same in both splits."""
+    from sklearn.datasets import load_sample_image  # here, because it takes a second
+
+    if name not in PHOTOS:
+        raise ValueError(f"there is no photo {name!r}; allowed are {', '.join(PHOTOS)}")
+    if split not in ("train", "test"):
+        raise ValueError(f"photo:{name} has no split {split!r}; allowed are 'train' and 'test'")
+    image = load_sample_image(f"{name}.jpg")[None]
+    return Dataset({"image": resize(image, options.image_size, options.channels)}, name=f"photo:{name}")
+
+
+def load_patches(read: Loader, source: str, split: str, options: Options) -> Dataset:
+    """Squares of `image_size` pixels (64 by default) from the images of `source`, which keep their size.
+
+    They are cut every half a side. In a source of one image the right fifth of it is "test" and what is left of that
+    "train"; else the splits are those of the source.
+
+    Raises `ValueError` for images that are smaller than a patch, or not in memory.
+    """
+    name, size = f"patches:{source}", options.image_size or PATCH
+    whole = read(source, split, replace(options, image_size=None))
+    if not isinstance(whole, Dataset) or "image" not in whole.arrays:
+        raise ValueError(f"{name}: images in memory are needed")
+    images = whole.arrays["image"]
+    if len(images) == 1:
+        border = images.shape[2] * 4 // 5
+        images = images[:, :, border:] if split == "test" else images[:, :, :border]
+    if size > min(images.shape[1:3]):
+        raise ValueError(f"{name}: patches of {size} pixels, but the images have {images.shape[1]}×{images.shape[2]}")
+    windows = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
+    step = max(1, size // 2)
+    patches = np.moveaxis(windows[:, ::step, ::step], 3, -1).reshape(-1, size, size, images.shape[-1])
+    if patches.nbytes > options.memory_limit:
+        raise ValueError(f"{name}: {len(patches)} patches exceed {options.memory_limit} bytes of memory")
+    return Dataset({"image": patches}, name=name)
