@@ -40,7 +40,7 @@ from jaxgen.metrics.model_features import (
 from jaxgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage, read_stacked
 from jaxgen.metrics.probes import ProbeAccuracy, probe
 from jaxgen.metrics.representation import RepresentationWarning
-from jaxgen.metrics.ssim import ms_ssim, ms_ssim_diversity, ssim
+from jaxgen.metrics.ssim import ms_ssim, ms_ssim_diversity, psnr, ssim
 from jaxgen.metrics.weights import read_weights
 
 __all__ = [
@@ -82,6 +82,7 @@ __all__ = [
     "posterior_features",
     "precision_recall",
     "probe",
+    "psnr",
     "read_stacked",
     "read_weights",
     "real_features",

@@ -1,4 +1,4 @@
-"""Structural similarity of images, and the variety of samples by it."""
+"""Structural similarity and signal-to-noise ratio of images, and the variety of samples by the first."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, UInt8
 
 from jaxgen.pixels import normalise, to_unit
 
-__all__ = ["ms_ssim", "ms_ssim_diversity", "ssim"]
+__all__ = ["ms_ssim", "ms_ssim_diversity", "psnr", "ssim"]
 
 Images = Float[Array | np.ndarray, "_ _ _ _"] | UInt8[Array | np.ndarray, "_ _ _ _"]  # NHWC
 PerImage = Float[Array, "b"]
@@ -19,6 +19,13 @@ TAPS = (TAPS / TAPS.sum()).tolist()
 C1, C2 = 0.01**2, 0.03**2  # of intensities in [0, 1]
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
 BATCH = 250  # pairs at once
+
+
+def psnr(a: Images, b: Images) -> PerImage:
+    """Peak signal-to-noise ratio in decibels: -10 log10 of the mean squared error of intensities in [0, 1]; infinite
+    for equal images. Images are uint8, or float in [-1, 1], of one shape."""
+    a, b = (to_unit(normalise(jnp.asarray(x))) for x in (a, b))
+    return -10 * jnp.log10(jnp.square(a - b).mean((1, 2, 3)))
 
 
 def ssim(a: Images, b: Images) -> PerImage:

@@ -14,11 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from flax.errors import FlaxError
 from jax.sharding import Mesh
 
-from jaxgen.data import Dataset, StreamedDataset, load
+from jaxgen.data import Dataset, StreamedDataset, image_files, load, order, read_image
 from jaxgen.diagnose import game_eigenvalues
-from jaxgen.report import draw_samples, pictures_of, plot_curves, plot_diagnosis, save_image, write_page
+from jaxgen.pixels import to_uint8
+from jaxgen.report import draw_samples, image_grid, pictures_of, plot_curves, plot_diagnosis, save_image, write_page
 from jaxgen.training.command_line import find_run, parse, use_cpu_devices
 from jaxgen.training.logging import as_json, read_metrics
 from jaxgen.training.mesh import data_mesh
@@ -26,7 +28,20 @@ from jaxgen.training.population import summary
 from jaxgen.training.runs import check_data, read_run, restore_run, settings_of
 from jaxgen.types import State
 
-__all__ = ["diagnose", "drawer", "evaluate", "finish", "load_data", "mesh_of", "report", "sample", "use_devices"]
+__all__ = [
+    "diagnose",
+    "drawer",
+    "evaluate",
+    "finish",
+    "load_data",
+    "mesh_of",
+    "report",
+    "sample",
+    "translate",
+    "use_devices",
+]
+
+ROWS = 8  # of the picture of a model from images to images
 
 
 def sample(experiment, args: list[str]) -> None:
@@ -58,6 +73,15 @@ def sample(experiment, args: list[str]) -> None:
         raise ValueError(f"--member {options.member}: this run's members are 0 to {len(states) - 1}")
     if options.n < 1:
         raise ValueError(f"--n {options.n}: at least 1 is needed")
+    out = options.out or options.run / "samples.png"
+    if experiment.row:
+        if options.labels or options.codes:
+            raise ValueError("--labels, --codes: this run's model translates images of the test set")
+        _, test = load_data(config)
+        chosen = order(options.seed, 0, min(options.n, len(test)), len(test))
+        save_image(out, _rows(experiment, model, data)(states[options.member], test.batch(chosen)))
+        print(f"{len(chosen)} test images, translated at step {step}: {out}")
+        return
     coded = hasattr(model, "codes")
     classes = sum(model.categorical[:1]) if coded else getattr(model, "classes", 0)
     if options.codes and len(options.codes) != (continuous := model.continuous if coded else 0):
@@ -88,7 +112,6 @@ def sample(experiment, args: list[str]) -> None:
             codes = codes._replace(continuous=jnp.tile(jnp.array(options.codes, jnp.float32), (n, 1)))
         extra = {"codes": codes}
     samples = jax.jit(model.sample, static_argnums=2)(states[options.member], key, n, **extra)
-    out = options.out or options.run / "samples.png"
     save_image(out, draw_samples(samples, columns))
     print(f"{n} samples of step {step}: {out}")
 
@@ -171,11 +194,61 @@ def diagnose(experiment, args: list[str]) -> None:
     print(f"figure    {run / 'diagnosis.png'}")
 
 
+def translate(experiment, args: list[str]) -> None:
+    """Translations of image files by a run, each image by itself; FILE-DOMAIN.png in a folder."""
+
+    @dataclass(frozen=True)
+    class Translate:
+        run: Path
+        """The folder of the run."""
+        input: Path
+        """An image, or a folder of images."""
+        out: Path | None = None
+        """The folder to write to; default: translations in the run folder."""
+        to: str | None = None
+        """The domain; default: all that there are."""
+        keep_size: bool = False
+        """Translate images at their own size, where the networks can, in place of the size of the run's."""
+        seed: int = 0
+        """Of the noise."""
+        member: int = 0
+        """Which member of a population."""
+        checkpoint: int | None = None
+        """The step to use; default: the newest."""
+
+    if experiment.translate is None:
+        raise ValueError(f"{experiment.name}: this model does not translate images")
+    options = parse(Translate, args, f"{experiment.script} translate", translate.__doc__)
+    config, data = read_run(experiment, options.run)
+    model, states, step = restore_run(experiment, options.run, config, data, options.checkpoint)
+    if not 0 <= options.member < len(states):
+        raise ValueError(f"--member {options.member}: this run's members are 0 to {len(states) - 1}")
+    state, key = states[options.member], jax.random.key(options.seed)
+    example = next(data.example[name] for name in ("image", "source", "a") if name in data.example)
+    files = image_files(options.input)
+    made = jax.jit(partial(experiment.translate, model, data))
+    out, written = options.out or options.run / "translations", 0
+    for file, stem in files:
+        image = read_image(file, example.shape[-1], None if options.keep_size else example.shape[:2])
+        try:
+            found = made(state, key, jnp.asarray(image)[None])
+        except FlaxError as error:  # weights of other shapes
+            height, width = example.shape[:2]
+            raise ValueError(f"--keep-size: the networks of this run are for {height}×{width} pixels") from error
+        if options.to is not None and options.to not in found:
+            raise ValueError(f"--to {options.to}: this run translates to {', '.join(found)}")
+        for name in found if options.to is None else [options.to]:
+            save_image(out / f"{stem}-{name.replace('/', '-')}.png", np.asarray(to_uint8(found[name][0])))
+            written += 1
+    print(f"{written} translations of {len(files)} images by step {step}: {out}/")
+
+
 def finish(experiment, run: Path, config, model, state, data, figures: dict[str, float]) -> None:
     """Pictures, page, and the last lines: figures, where the pictures are, what to do next. `data` is the training and
     the test set."""
-    save_image(run / "samples.png", drawer(model, data[0])(state))
-    experiment.pictures(config, model, state, *data, run)
+    save_image(run / "samples.png", drawer(experiment, model, *data)(state))
+    if experiment.pictures:
+        experiment.pictures(config, model, state, *data, run)
     plot_curves(run / "curves.png", read_metrics(run))
     write_page(run, f"{experiment.name}, step {int(state.step)}", settings_of(config), figures)
     _print_figures(figures)
@@ -189,9 +262,12 @@ def _print_figures(figures: Mapping[str, float]) -> None:
         print(f"{name.replace('_', ' '):32} {value:.4g}")
 
 
-def drawer(model, data) -> Callable[[State], np.ndarray]:
+def drawer(experiment, model, data, test) -> Callable[[State], np.ndarray]:
     """A function of a state that draws samples from the same latents each time, one row a class; of points a
-    thousand."""
+    thousand. Of a model from images to images it draws the rows of the same test images."""
+    if experiment.row:
+        batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), ROWS)).astype(int))
+        return partial(_rows(experiment, model, data), batch=batch)
     classes = getattr(model, "classes", 0)
     columns = 8
     points = len(data.example["image"].shape) == 1
@@ -200,9 +276,24 @@ def drawer(model, data) -> Callable[[State], np.ndarray]:
     return lambda state: draw_samples(draw(state, jax.random.key(0), **labels), columns)
 
 
+def _rows(experiment, model, data) -> Callable[[State, Mapping[str, np.ndarray]], np.ndarray]:
+    """A function of a state and a batch of the test set that draws a row for each example."""
+    row = jax.jit(partial(experiment.row, model, data))
+
+    def rows(state, batch):
+        shown = row(state, jax.random.key(0), dict(batch))
+        images = [to_uint8(x) if jnp.issubdtype(x.dtype, jnp.floating) else x for x in shown.values()]
+        channels = max(x.shape[-1] for x in images)
+        images = jnp.stack([jnp.broadcast_to(x, (*x.shape[:-1], channels)) for x in images], axis=1)
+        return image_grid(images.reshape(-1, *images.shape[2:]), len(shown), smallest=64, names=tuple(shown))
+
+    return rows
+
+
 def load_data(config) -> tuple[Dataset | StreamedDataset, Dataset | StreamedDataset]:
     """Training and test split of the config's source."""
-    options = {name: getattr(config, name) for name in ("image_size", "channels", "flip", "corrupt")}
+    names = ("image_size", "channels", "flip", "jitter", "corrupt")
+    options = {name: getattr(config, name) for name in names if hasattr(config, name)}
     return load(config.source, "train", **options), load(config.source, "test", **options)
 
 

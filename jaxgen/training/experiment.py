@@ -5,6 +5,7 @@
     python -m experiments.NAME evaluate --run DIR              the figures on the test set
     python -m experiments.NAME report --run DIR                the pictures and report.html again
     python -m experiments.NAME diagnose --run DIR              of a GAN: what fails, and by what it shows
+    python -m experiments.NAME translate --run DIR --input FILE|FOLDER      of a model from images to images
 
 A script gives a typed config with presets, `build`, and what it evaluates and draws; see `experiments/vae.py`.
 """
@@ -21,6 +22,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import jax
 import tyro
+from jaxtyping import Array
 
 from jaxgen.data import Dataset
 from jaxgen.training.command_line import exits, flag_of, one_line, parse, use_compilation_cache
@@ -33,6 +35,7 @@ from jaxgen.training.commands import (
     mesh_of,
     report,
     sample,
+    translate,
     use_devices,
 )
 from jaxgen.training.fit import fit
@@ -49,8 +52,7 @@ class Config:
     """Settings of a run; an experiment adds its own."""
 
     source: str = "digits"
-    """`digits`, `stacked-digits[:SOURCE]`, `sprites[-colour]`, `ring`, `grid`, `moons`, `swissroll`, `tfds:NAME` or
-    `folder:PATH`."""
+    """Of the data: `digits`, `sprites`, `ring`, `tfds:NAME`, `folder:PATH` and others; see `jaxgen.data.load`."""
     image_size: int | None = None
     """Resize to this many pixels a side."""
     channels: Literal[1, 3] | None = None
@@ -103,20 +105,26 @@ class Experiment:
                length are read
     evaluator: (config, model, train, test) -> a function of a state that gives figures by name; its attribute
                `extractor`, where it has one, is what they depend on, and is stored beside them
-    pictures:  (config, model, state, train, test, folder) writes PNGs and GIFs
+    pictures:  (config, model, state, train, test, folder) writes further PNGs and GIFs
     best:      the figure by which the best checkpoint is kept, and whether the smallest or largest is best
     diagnose:  `jaxgen.diagnose.diagnose`, of a GAN: warns in training, and is a command
+    translate: of a model from images to images, a command: (model, data set, state, key, images) -> their translations,
+               by the name of the domain
+    row:       of such a model, in place of samples: (model, data set, state, key, a batch of the test set) -> what the
+               rows of its picture show, from left to right
     """
 
     name: str
     presets: Mapping[str, Config]
     build: Callable[[Any, Dataset], GenerativeModel]
     evaluator: Callable[[Any, Any, Dataset, Dataset], Callable[[State], dict[str, float]]]
-    pictures: Callable[[Any, Any, State, Dataset, Dataset, Path], None]
+    pictures: Callable[[Any, Any, State, Dataset, Dataset, Path], None] | None = None
     doc: str = ""
     best: str | None = None
     mode: Literal["min", "max"] = "min"
     diagnose: Callable[..., Any] | None = None
+    translate: Callable[..., dict[str, Array]] | None = None
+    row: Callable[..., dict[str, Array]] | None = None
 
     @property
     def script(self) -> str:
@@ -125,7 +133,7 @@ class Experiment:
 
     @property
     def help(self) -> str:
-        commands = "sample, evaluate, report, diagnose (each with --help)"
+        commands = "sample, evaluate, report, diagnose, translate (each with --help)"
         return f"{self.doc}\n\nPresets: {', '.join(self.presets)}. Commands on a run: {commands}."
 
 
@@ -135,7 +143,7 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
     It ends as `exits` says.
     """
     args = list(sys.argv[1:] if argv is None else argv)
-    commands = {"train": train, "sample": sample, "evaluate": evaluate, "report": report, "diagnose": diagnose}
+    commands = {f.__name__: f for f in (train, sample, evaluate, report, diagnose, translate)}
     warnings.showwarning = lambda message, *_: print(f"warning: {one_line(message)}", file=sys.stderr)
     use_compilation_cache()
     command = commands[args.pop(0)] if args and args[0] in commands else train
@@ -217,7 +225,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
         checkpoint_every=config.checkpoint_every,
         eval_every=config.eval_every,
         evaluate=evaluate_state,
-        draw=drawer(model, training),
+        draw=drawer(experiment, model, training, test),
         best=experiment.best,
         mode=experiment.mode,
     )

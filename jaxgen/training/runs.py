@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.data import Dataset
+from jaxgen.data import Attribute, Dataset
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.fit import abstract_state
 from jaxgen.training.mesh import data_mesh
@@ -31,6 +31,7 @@ def write_run(experiment, run: Path, config, data, extractor: str | None = None)
         "data": {
             "arrays": {name: [list(x.shape), str(x.dtype)] for name, x in data.example.items()},
             "label_names": list(data.label_names),
+            "attributes": [dataclasses.asdict(attribute) for attribute in data.attributes],
         },
         "extractor": extractor,
     }
@@ -50,6 +51,9 @@ def read_run(experiment, run: Path) -> tuple[Any, Dataset]:
         name, data = described["experiment"], described["data"]
         arrays = {k: np.zeros((0, *shape), dtype) for k, (shape, dtype) in data["arrays"].items()}
         labels = tuple(data["label_names"])
+        attributes = tuple(
+            Attribute(one["name"], tuple(one["values"]), one["set"]) for one in data.get("attributes", ())
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not readable as the settings of a run") from error
     if name != experiment.name:
@@ -58,7 +62,9 @@ def read_run(experiment, run: Path) -> tuple[Any, Dataset]:
     fields = {field.name for field in dataclasses.fields(kind)}
     if unknown := set(settings) - fields:
         raise ValueError(f"{path}: fields that this version does not have: {' '.join(sorted(unknown))}")
-    return kind(**settings), Dataset(arrays, labels)  # a field that the run's version did not have is at its default
+    return kind(**settings), Dataset(
+        arrays, labels, attributes=attributes
+    )  # a field that the run's version did not have is at its default
 
 
 def check_data(config, data, trained_on: Dataset) -> None:
@@ -70,6 +76,9 @@ def check_data(config, data, trained_on: Dataset) -> None:
         raise ValueError(f"{config.source} has {found}, but the run was trained on {wanted}")
     if data.classes != trained_on.classes:
         raise ValueError(f"{config.source} has {data.classes} classes, but the run's data had {trained_on.classes}")
+    if data.attributes != trained_on.attributes:
+        found, wanted = (", ".join(c for one in part.attributes for c in one.columns) for part in (data, trained_on))
+        raise ValueError(f"{config.source} has the attributes {found}, but the run's data had {wanted}")
 
 
 def restore_run(experiment, run: Path, config, data, step: int | None):

@@ -1,0 +1,64 @@
+"""CycleGAN (Zhu et al. 2017, arXiv:1703.10593): between two domains, learned without pairs, by cycle consistency.
+
+python -m experiments.cyclegan                      real digits, grey or in dark blue on yellow, 32×32
+python -m experiments.cyclegan photos --source unpaired:PATH            the paper's settings, 256×256
+python -m experiments.cyclegan photos --source tfds:cycle_gan/horse2zebra
+python -m experiments.cyclegan translate --run DIR --input FILE|FOLDER --to b
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from experiments.translation import TranslationConfig, adam, check_domains, two_domains_experiment
+from jaxgen.models import CycleGAN
+from jaxgen.networks import CycleGANGenerator, PatchGANDiscriminator
+from jaxgen.networks.pix2pix import FIELDS
+from jaxgen.training.experiment import main
+
+
+@dataclass(frozen=True)
+class CycleGANConfig(TranslationConfig):
+    blocks: int = 9
+    """Residual blocks of the generators."""
+    field: Literal[tuple(FIELDS)] = 70
+    """Side of the patches that the discriminators judge, in pixels."""
+    cycle_weight: float = 10.0
+    """λ of the cycle consistency loss."""
+    identity_weight: float = 0.5
+    """Of the identity loss, in units of λ."""
+    pool_size: int = 50
+    """Images of earlier steps that a discriminator may see again."""
+
+
+presets = {
+    "digits": CycleGANConfig(
+        "tint:digits", 32, width=16, discriminator_width=16, blocks=3, field=16, batch_size=8, steps=1500
+    ),
+    "photos": CycleGANConfig(
+        source="tfds:cycle_gan/horse2zebra",
+        image_size=256,
+        jitter=True,
+        flip=True,
+        batch_size=1,
+        steps=266_800,  # 200 epochs of 1,334 images
+        decay_from=133_400,
+        checkpoint_every=4000,
+        eval_every=13_340,
+    ),
+}
+
+
+def build(config: CycleGANConfig, data) -> CycleGAN:
+    generators = [
+        CycleGANGenerator(channels, config.width, config.blocks, config.upsampling, config.dtype)
+        for channels in check_domains(config, data)
+    ]
+    judge = PatchGANDiscriminator(config.discriminator_width, config.field, "instance", config.dtype)
+    weights = config.cycle_weight, config.identity_weight, config.pool_size
+    return CycleGAN(*generators, judge, judge, adam(config), adam(config), *weights)
+
+
+experiment = two_domains_experiment(__file__, presets, build, __doc__)
+
+if __name__ == "__main__":
+    main(experiment)
