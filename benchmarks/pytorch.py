@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,6 @@ def measure_jaxgen(system: str) -> list[float]:
         MLPEncoder,
         MLPGenerator,
     )
-    from jaxgen.training import data_mesh, fit
-    from jaxgen.training.logging import read_metrics
 
     batch_size, steps, devices = SYSTEMS[system]
     jax.config.update("jax_num_cpu_devices", devices or os.cpu_count())
@@ -62,10 +61,19 @@ def measure_jaxgen(system: str) -> list[float]:
             model = VAE(MLPEncoder(), MLPDecoder(shape), optax.adam(1e-3))
         case "DCGAN":
             model = GAN(DCGANGenerator(shape), DCGANDiscriminator(), adam, adam)
+    return steps_per_second(model, Dataset(images(), tuple("0123456789")), batch_size, steps, devices)
+
+
+def steps_per_second(model, data, batch_size: int, steps: int, devices: int | None) -> list[float]:
+    """Of jaxgen's loop as it logs them, every so many steps, on so many devices of a CPU."""
+    import jax
+
+    from jaxgen.training import data_mesh, fit, read_metrics
+
     with tempfile.TemporaryDirectory() as folder:
         fit(
             model,
-            Dataset(images(), tuple("0123456789")),
+            data,
             steps=(READINGS + 1) * steps,
             batch_size=batch_size,
             run=Path(folder),
@@ -205,31 +213,35 @@ def measure_pytorch(system: str) -> list[float]:
     return rates[1:]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def compare(module: str, doc: str, systems: dict[str, tuple[int, ...]], measure: dict[str, Callable]) -> None:
+    """The command line of `python -m MODULE`: each library measures each system in processes of their own, in turns.
+
+    systems: by name the batch size, and what else `measure` takes from it
+    measure: by library a function from a system's name to its steps per second, read several times
+    """
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="processes of each library for each system")
     parser.add_argument("--measure", nargs=2, metavar=("LIBRARY", "SYSTEM"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    libraries = {"pytorch": measure_pytorch, "jaxgen": measure_jaxgen}
     if options.measure:
         library, system = options.measure
-        print(json.dumps(libraries[library](system)))
+        print(json.dumps(measure[library](system)))
         return
-    for system, (batch_size, _, _) in SYSTEMS.items():
-        rates: dict[str, list[float]] = {library: [] for library in libraries}
+    for system, (batch_size, *_) in systems.items():
+        rates: dict[str, list[float]] = {library: [] for library in measure}
         for _ in range(options.rounds):
             for library, found in rates.items():
-                command = [sys.executable, "-m", "benchmarks.pytorch", "--measure", library, system]
+                command = [sys.executable, "-m", module, "--measure", library, system]
                 output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
                 found.append(statistics.median(json.loads(output.splitlines()[-1])))
         theirs, ours = (statistics.median(found) for found in rates.values())
         ratios = sorted(a / b for a, b in zip(rates["jaxgen"], rates["pytorch"], strict=True))
         print(
-            f"{system:10} batch {batch_size:4}   PyTorch {theirs:7.1f} steps/s   jaxgen {ours:7.1f} steps/s   "
+            f"{system:10} batch {batch_size:4}   PyTorch {theirs:7.2f} steps/s   jaxgen {ours:7.2f} steps/s   "
             f"ratio {statistics.median(ratios):.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})",
             flush=True,
         )
 
 
 if __name__ == "__main__":
-    main()
+    compare("benchmarks.pytorch", __doc__, SYSTEMS, {"pytorch": measure_pytorch, "jaxgen": measure_jaxgen})
