@@ -194,8 +194,9 @@ def evaluator(config: GANConfig, model: GAN, train, test) -> Callable:
         return stacked_evaluator(config, model)
     if not train.classes and config.inception is None:
         return lambda state: {}
+    extractor = inception_extractor(config.inception) if config.inception else None
     reader = classifier_extractor(train, fit) if train.classes else None
-    extractor = inception_extractor(config.inception) if config.inception else reader
+    extractor = extractor or reader
     real = real_features(extractor, train, SAMPLES)
     classify = reader and (lambda image: reader.logits(reader.features(image)))
     on_test = {"classifier_accuracy_on_test_images": accuracy(classify, test)} if reader else {}
