@@ -1,6 +1,5 @@
 """A small classifier, trained by the project on the data itself, to read generated images."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -113,9 +112,7 @@ def trained_classifier(
         blank = jax.eval_shape(model.init, jax.random.key(0), train.spec(batch_size)).params
         params = serialization.from_bytes(blank, path.read_bytes())
     else:
-        print(
-            f"a classifier of {train.name or 'the data'} is trained, once, and kept in {path.parent}", file=sys.stderr
-        )
+        print(f"training a classifier of {train.name or 'the data'}, once; it is kept in {path.parent}", flush=True)
         params = fit(model, train, steps=steps, batch_size=batch_size, log_every=min(100, steps)).params
         keep(path, serialization.to_bytes(jax.device_get(params)))
     return model.network, jax.device_get(params)
