@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -226,7 +227,7 @@ def translate(experiment, args: list[str]) -> None:
     state, key = states[options.member], jax.random.key(options.seed)
     example = next(data.example[name] for name in ("image", "source", "a") if name in data.example)
     files = image_files(options.input)
-    made = jax.jit(partial(experiment.translate, model, data))
+    made = _named(partial(experiment.translate, model, data))
     out, written = options.out or options.run / "translations", 0
     for file, stem in files:
         image = read_image(file, example.shape[-1], None if options.keep_size else example.shape[:2])
@@ -278,7 +279,7 @@ def drawer(experiment, model, data, test) -> Callable[[State], np.ndarray]:
 
 def _rows(experiment, model, data) -> Callable[[State, Mapping[str, np.ndarray]], np.ndarray]:
     """A function of a state and a batch of the test set that draws a row for each example."""
-    row = jax.jit(partial(experiment.row, model, data))
+    row = _named(partial(experiment.row, model, data))
 
     def rows(state, batch):
         shown = row(state, jax.random.key(0), dict(batch))
@@ -288,6 +289,11 @@ def _rows(experiment, model, data) -> Callable[[State, Mapping[str, np.ndarray]]
         return image_grid(images.reshape(-1, *images.shape[2:]), len(shown), smallest=64, names=tuple(shown))
 
     return rows
+
+
+def _named(images: Callable[..., Mapping[str, jax.Array]]) -> Callable[..., Mapping[str, jax.Array]]:
+    """Compiled; the names stay in their order, which a dict's do not."""
+    return jax.jit(lambda *inputs: OrderedDict(images(*inputs)))
 
 
 def load_data(config) -> tuple[Dataset | StreamedDataset, Dataset | StreamedDataset]:
