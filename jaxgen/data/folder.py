@@ -155,6 +155,7 @@ def _first_line(error: Exception) -> str:
 
 
 def some(items: list[str], shown: int = 5) -> str:
+    """The first of them, for a message."""
     return ", ".join(items[:shown]) + (f" and {len(items) - shown} more" if len(items) > shown else "")
 
 
