@@ -28,7 +28,7 @@ cifar10 = GANConfig(
     eval_every=10_000,
 )
 small = {"checkpoint_every": 1000, "eval_every": 5000, "generator_batch": 1}
-faster = {"generator_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4}  # for a minute's budget
+faster = {"generator_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4}  # for a few minutes' budget
 presets = {
     "digits": replace(
         cifar10, source="digits", image_size=16, width=16, steps=1200, discriminator_steps=2, **small, **faster

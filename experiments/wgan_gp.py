@@ -17,7 +17,7 @@ critic = {"loss": "wasserstein", "penalty": "gradient_penalty", "discriminator_s
 adam = {"generator_learning_rate": 1e-4, "discriminator_learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
 images = GANConfig(network="wgan_gp", latent=128, **critic, **adam)
 ring = replace(gan.presets["ring"], penalty_weight=0.1, batch_size=256, latent=2, **critic, **adam)
-faster = {"generator_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4}  # for a minute's budget
+faster = {"generator_learning_rate": 5e-4, "discriminator_learning_rate": 5e-4}  # for a few minutes' budget
 presets = {
     "digits": replace(images, image_size=16, width=16, steps=2000, eval_every=1000, **faster),
     "mnist": replace(

@@ -11,7 +11,8 @@ __all__ = ["Batch", "GenerativeModel", "Metrics", "State", "Trainable"]
 
 Batch = Mapping[str, Array | np.ndarray | jax.ShapeDtypeStruct]
 """Arrays, or for `init` their shapes, with one leading batch axis: `image` (uint8, NHWC), and where they exist `label`
-(int32), ..."""
+(int32) and `attributes` (int32, 0 or 1); or the images `source` and `target`, which are pairs, or `a` and `b`, which
+are not."""
 
 Metrics = dict[str, Array]
 """Scalars by name, as `step` returns them."""

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxgen.data.dataset import Dataset, Example, StreamedDataset, Unreadable
-from jaxgen.data.folder import SUFFIXES, Images, files_of, inspect, listing, some
+from jaxgen.data.folder import SUFFIXES, TEST_FOLDERS, Images, files_of, inspect, listing, some
 from jaxgen.data.images import resize
 from jaxgen.data.options import Options
 
@@ -19,7 +19,8 @@ def load(reverse: bool, path: str, split: str, options: Options) -> Dataset | St
     """`source` and `target`: images of A and of B that belong together; `reverse` exchanges them.
 
     - Either images with A in their left half and B in their right, in folders as `folder:PATH` has them,
-    - or the folders `A` and `B`, in PATH or in its `train` and `test`, with files of equal names but for the suffix.
+    - or the folders `A` and `B`, in PATH or in its `train` and `test` (or `val`), with files of equal names but for the
+      suffix.
 
     Raises `ValueError` that names the files without a counterpart, and for images of odd width.
     """
@@ -104,10 +105,14 @@ class _Halves:
 
 
 def _folders(root: Path, split: str, options: Options, name: str) -> _Pairs:
-    apart = (root / split / "A").is_dir()
-    a, b = ((root / split if apart else root) / part for part in "AB")
-    if not b.is_dir():
-        raise ValueError(f"{name}: there is a folder {a}, but no {b}")
+    if split not in ("train", "test"):
+        raise ValueError(f"{name} has no split {split!r}; allowed are 'train' and 'test'")
+    places = [root / folder for folder in (("train",) if split == "train" else TEST_FOLDERS)]
+    apart = next((folder for folder in places if (folder / "A").is_dir()), None)
+    a, b = ((apart or root) / part for part in "AB")
+    for folder in (a, b):
+        if not folder.is_dir():
+            raise ValueError(f"{name}: there is no folder {folder}")
     by_name = [{_stem(file.path, part): file for file in listing(part, name)} for part in (a, b)]
     if unmatched := sorted(by_name[0].keys() ^ by_name[1].keys()):
         raise ValueError(f"{name}: without a counterpart in {a.name} or {b.name}: {some(unmatched)}")

@@ -42,7 +42,7 @@ from jaxgen.training.fit import fit
 from jaxgen.training.logging import read_metrics
 from jaxgen.training.population import members, summary
 from jaxgen.training.runs import check_same, read_run, settings_of, write_run
-from jaxgen.types import GenerativeModel, State
+from jaxgen.types import State, Trainable
 
 __all__ = ["Config", "Experiment", "main"]
 
@@ -116,7 +116,7 @@ class Experiment:
 
     name: str
     presets: Mapping[str, Config]
-    build: Callable[[Any, Dataset], GenerativeModel]
+    build: Callable[[Any, Dataset], Trainable]
     evaluator: Callable[[Any, Any, Dataset, Dataset], Callable[[State], dict[str, float]]]
     pictures: Callable[[Any, Any, State, Dataset, Dataset, Path], None] | None = None
     doc: str = ""

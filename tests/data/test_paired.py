@@ -68,6 +68,12 @@ def test_pairs_that_are_none(tmp_path):
         load(f"paired:{tmp_path / 'odd'}")
     with pytest.raises(ValueError, match=r"no split 'val'"):
         load(f"paired:{tmp_path}", "val")
+    for i, folder in enumerate(("train/A", "train/B", "val/A")):
+        save(tmp_path / "apart" / folder / "1.png", i)
+    with pytest.raises(ValueError, match=r"there is no folder .*val/B"):
+        load(f"paired:{tmp_path / 'apart'}", "test")
+    save(tmp_path / "apart" / "val" / "B" / "1.png", 9)
+    assert values(load(f"paired:{tmp_path / 'apart'}", "test").arrays["target"]) == [9]
 
 
 def test_domains_without_pairs(tmp_path):
