@@ -1,5 +1,7 @@
-"""Normalisation of weights and of activations: spectral norm, instance norm, class-conditional batch norm."""
+"""Normalisation of weights and of activations: spectral norm, equalised learning rate; instance norm, pixel norm,
+class-conditional batch norm, and the minibatch's deviation."""
 
+import math
 from functools import partial
 
 import jax
@@ -11,7 +13,14 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen.layers.convolution import ConvTranspose
 
-__all__ = ["ConditionalBatchNorm", "SpectralNorm", "instance_norm"]
+__all__ = [
+    "ConditionalBatchNorm",
+    "EqualisedLearningRate",
+    "SpectralNorm",
+    "instance_norm",
+    "minibatch_deviation",
+    "pixel_norm",
+]
 
 instance_norm = partial(nn.InstanceNorm, epsilon=1e-5, use_fast_variance=False)
 """Each channel of each image to mean 0 and variance 1 (Ulyanov et al. 2016): Flax's module with PyTorch's epsilon, and
@@ -69,6 +78,43 @@ class SpectralNorm(nn.Module):
 def unit(x: Float[Array, "n"]) -> Float[Array, "n"]:
     """x / ||x||."""
     return x / (jnp.linalg.norm(x) + 1e-12)
+
+
+class EqualisedLearningRate(nn.Module):
+    """A layer whose kernel, of N(0, 1), is multiplied by gain / √fan-in each time it is used, so that under Adam all
+    layers learn equally fast (Karras et al. 2018, section 4.1).
+
+        x = EqualisedLearningRate(Conv(64, (3, 3), kernel_init=nn.initializers.normal(1.0)))(x)
+    """
+
+    layer: nn.Module
+    gain: float = 2**0.5
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        if self.is_initializing():
+            self.layer(x)
+
+        def scale(variables):
+            kernel = variables["params"]["kernel"]
+            return {"params": variables["params"] | {"kernel": kernel * (self.gain * kernel[..., 0].size ** -0.5)}}
+
+        return nn.map_variables(lambda layer: layer(x), "params", scale)(self.layer)
+
+
+def pixel_norm(x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
+    """x / √(mean of x² over the channels), each pixel to length √c (Karras et al. 2018, section 4.2)."""
+    return x * lax.rsqrt(jnp.square(x.astype(jnp.float32)).mean(-1, keepdims=True) + 1e-8).astype(x.dtype)
+
+
+def minibatch_deviation(x: Float[Array, "b h w c"], group: int = 4) -> Float[Array, "b h w c1"]:
+    """x with one more channel: the standard deviation over `group` neighbours in the minibatch, the mean over pixels and
+    channels (Karras et al. 2018, section 3). Where `group` does not divide the minibatch, so many as divide both."""
+    group = math.gcd(group, len(x))
+    grouped = x.astype(jnp.float32).reshape(-1, group, *x.shape[1:])
+    deviation = jnp.sqrt(grouped.var(1) + 1e-8).mean((1, 2, 3))
+    channel = jnp.broadcast_to(jnp.repeat(deviation, group)[:, None, None, None], (*x.shape[:3], 1))
+    return jnp.concatenate([x, channel.astype(x.dtype)], axis=-1)
 
 
 class ConditionalBatchNorm(nn.Module):

@@ -10,9 +10,20 @@ from jaxtyping import Array, Float
 
 from jaxgen.layers.convolution import Conv, ConvTranspose
 
-__all__ = ["Upsample", "Upsampling"]
+__all__ = ["Upsample", "Upsampling", "enlarge", "shrink"]
 
 Upsampling = Literal["transposed", "resize"]
+
+
+def enlarge(x: Float[Array, "b h w c"], by: int = 2) -> Float[Array, "b h2 w2 c"]:
+    """Each pixel repeated `by` times down and across."""
+    return jnp.repeat(jnp.repeat(x, by, axis=1), by, axis=2)
+
+
+def shrink(x: Float[Array, "b h w c"], by: int = 2) -> Float[Array, "b h2 w2 c"]:
+    """The means of squares of `by` pixels a side; `by` divides the sides."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h // by, by, w // by, by, c).mean((2, 4))
 
 
 class Upsample(nn.Module):
@@ -34,7 +45,7 @@ class Upsample(nn.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 o"]:
         common = {"use_bias": self.use_bias, "kernel_init": self.kernel_init, "dtype": self.dtype}
         if self.mode == "resize":
-            return Conv(self.features, (3, 3), **common)(jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2))
+            return Conv(self.features, (3, 3), **common)(enlarge(x))
         padding = ((1, self.kernel_size - 3),) * 2
         kernel = (self.kernel_size, self.kernel_size)
         return ConvTranspose(self.features, kernel, strides=2, padding=padding, **common)(x)

@@ -67,6 +67,12 @@ def wasserstein_generator(fake: Logits) -> Scalar:
     return -fake.mean()
 
 
+def drifting_critic(real: Logits, fake: Logits) -> Scalar:
+    """`wasserstein_critic` + 0.001 E[f(x)²], which keeps the critic's outputs near 0 (Karras et al. 2018, appendix
+    A.1)."""
+    return wasserstein_critic(real, fake) + 0.001 * jnp.square(real).mean()
+
+
 def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
     """E[max(0, 1 - D(x))] + E[max(0, 1 + D(G(z)))] (Miyato et al. 2018, eq. 16, negated); 2 when D cannot tell. Its
     generator descends `wasserstein_generator` (eq. 17)."""
@@ -78,5 +84,6 @@ ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
     "non_saturating": AdversarialLoss(cross_entropy_discriminator, non_saturating_generator, output=jax.nn.sigmoid),
     "least_squares": AdversarialLoss(least_squares_discriminator, least_squares_generator),
     "wasserstein": AdversarialLoss(wasserstein_critic, wasserstein_generator, zero_sum=True),
+    "wasserstein_drift": AdversarialLoss(drifting_critic, wasserstein_generator, zero_sum=True),
     "hinge": AdversarialLoss(hinge_discriminator, wasserstein_generator),
 }

@@ -9,6 +9,7 @@ from jaxgen.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from jaxgen.networks.mlp import MLPDecoder, MLPDiscriminator, MLPEncoder, MLPGenerator
 from jaxgen.networks.pix2pix import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.points import PointDiscriminator, PointGenerator
+from jaxgen.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from jaxgen.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from jaxgen.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from jaxgen.networks.wgan_gp import WGANGPDiscriminator, WGANGPGenerator
@@ -35,6 +36,8 @@ __all__ = [
     "PatchGANDiscriminator",
     "PointDiscriminator",
     "PointGenerator",
+    "ProgressiveDiscriminator",
+    "ProgressiveGenerator",
     "ResNetDiscriminator",
     "ResNetGenerator",
     "StarGANDiscriminator",

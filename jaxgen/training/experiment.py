@@ -38,7 +38,7 @@ from jaxgen.training.commands import (
     translate,
     use_devices,
 )
-from jaxgen.training.fit import fit
+from jaxgen.training.fit import fit, phases_of
 from jaxgen.training.logging import read_metrics
 from jaxgen.training.population import members, summary
 from jaxgen.training.runs import check_same, read_run, settings_of, write_run
@@ -190,8 +190,9 @@ def train(experiment: Experiment, args: list[str]) -> None:
     training, test = load_data(config)
     model = experiment.build(config, training)
     mesh = mesh_of(config)
-    spec = training.spec(config.batch_size * getattr(model, "minibatches", 1))
-    jax.eval_shape(lambda key, batch: model.step(model.init(key, batch), batch), jax.random.key(0), spec)
+    for phase in phases_of(model):
+        spec = training.spec(config.batch_size * getattr(phase, "minibatches", 1))
+        jax.eval_shape(lambda batch, phase=phase: phase.step(phase.init(jax.random.key(0), batch), batch), spec)
     figures_of = experiment.evaluator(config, model, training, test)
     # What does not fit has said so by now: nothing is lost.
     if options.overwrite and run.exists():

@@ -28,7 +28,7 @@ from jaxgen.training.mesh import data_mesh, place, replicated, sharded
 from jaxgen.training.population import members, over_members, summary
 from jaxgen.types import State, Trainable
 
-__all__ = ["Interrupted", "NonFinite", "abstract_state", "fit"]
+__all__ = ["Interrupted", "NonFinite", "abstract_state", "fit", "phases_of"]
 
 STREAM_BYTES = 64 << 20  # of one chunk of a streamed data set, on the host and on the device
 
@@ -72,7 +72,7 @@ def fit(
 
     Args:
         batch_size: examples of a minibatch; a model with `minibatches` (a GAN's k discriminator steps) takes so many
-            of them in one step.
+            of them in one step. The phases of a model that has them are compiled when they are reached.
         seed: of the parameters, the noise and the order of the data. Several seeds train a population: one run of each,
             side by side in one program, the members shared over the mesh. Its state has a leading axis over the
             members (`jaxgen.training.members` takes it apart), its metrics and figures are means over them, with
@@ -113,8 +113,9 @@ def fit(
                 f"sweep of shape {jax.tree.map(np.shape, sweep)}: a value for each of several seeds is needed"
             )
         model = model_of(jax.tree.map(lambda x: x[0], sweep))
-    batch_size *= getattr(model, "minibatches", 1)
-    spec = dataset.spec(batch_size)
+    phases = phases_of(model)
+    ends = [*itertools.accumulate(phase.steps for phase in phases[:-1]), steps]
+    spec = dataset.spec(batch_size * max(getattr(phase, "minibatches", 1) for phase in phases))
 
     def due(step: int, every: int) -> bool:
         return step == steps or bool(every and step % every == 0)
@@ -129,18 +130,22 @@ def fit(
             state = _start(model, spec, mesh, seed)
         logger = stack.enter_context(Logger(run, step)) if run and jax.process_index() == 0 else None
         length = min(log_every or steps, steps) or 1
-        chunk = _chunk(model_of, sweep, dataset, spec, mesh, seed, length)
-        feed = _feeder(dataset, mesh, seed, batch_size, range(step, steps), length)
+        end = step
         received = stack.enter_context(_signals())
         shown = progress and jax.process_index() == 0
-        bar = tqdm(total=steps, initial=step, unit="step", disable=None if shown else True, desc="compiling")
+        bar = tqdm(total=steps, initial=step, unit="step", disable=None if shown else True)
         stack.enter_context(bar)
-        compiling = True
 
         while step < steps:
             if received:
                 raise Interrupted(received[0], step, saved=checkpoints is not None)
-            stop = min(steps, *(step - step % n + n for n in (log_every, checkpoint_every, eval_every) if n))
+            if compiling := step == end:  # the next phase
+                bar.set_description("compiling")
+                phase = next(i for i, end in enumerate(ends) if step < end)
+                end, examples = min(ends[phase], steps), batch_size * getattr(phases[phase], "minibatches", 1)
+                chunk = _chunk(model_of, phase, sweep, dataset, dataset.spec(examples), mesh, seed, length)
+                feed = _feeder(dataset, mesh, seed, examples, range(step, end), length)
+            stop = min(end, *(step - step % n + n for n in (log_every, checkpoint_every, eval_every) if n))
             began, pending = time.perf_counter(), []
             with jax.set_mesh(mesh):
                 for count, inputs in feed(step, stop):
@@ -151,11 +156,10 @@ def fit(
             step = stop
 
             bar.set_description("training", refresh=False)
-            bar.set_postfix({"images/s": f"{rate * batch_size:.0f}", **_brief(values)}, refresh=False)
+            bar.set_postfix({"images/s": f"{rate * examples:.0f}", **_brief(values)}, refresh=False)
             bar.update(step - bar.n)
             if logger:
                 logger.write(step, values | ({} if compiling else {"steps_per_second": rate}))
-            compiling = False
             figures: dict[str, float] = {}
             if due(step, eval_every):
                 each = members(state) if population else [state]
@@ -205,14 +209,19 @@ def _start(model, spec, mesh: Mesh, seed: int | Sequence[int]) -> State:
     return jax.jit(partial(jax.lax.map, init), out_shardings=sharded(mesh))(_keys(seed)[0])
 
 
-def _chunk(model_of, sweep: Any, dataset, spec, mesh: Mesh, seed: int | Sequence[int], length: int):
+def phases_of(model: Trainable) -> Sequence[Trainable]:
+    """The models that take the steps, one after the other."""
+    return getattr(model, "phases", (model,))
+
+
+def _chunk(model_of, phase: int, sweep: Any, dataset, spec, mesh: Mesh, seed: int | Sequence[int], length: int):
     """The compiled loop: `chunk(state, inputs, count)` takes `count` ≤ `length` steps.
 
     The trip count is an argument, so one program serves every chunk, and where chunks end changes no bit.
     """
 
     def steps(state, augment_key, values, arrays, inputs, count):
-        model = model_of(values)
+        model = phases_of(model_of(values))[phase]
 
         def one(i, carry):
             state, history = carry

@@ -1,0 +1,145 @@
+"""Progressive growing of GANs: Karras et al. 2018 (arXiv:1710.10196).
+
+gan = ProgressiveGAN(ProgressiveGenerator((32, 32, 3), 64), ProgressiveDiscriminator(32, 64), adam, adam,
+                     "wasserstein_drift", latent=512, ema=0.999, penalty="gradient_penalty",
+                     stages=(Stage(1000), Stage(2000, fade=1000), ...))     # 4×4, 8×8, 16×16, 32×32
+state = gan.init(jax.random.key(0), batch)
+for phase in gan.phases:
+    step = jax.jit(phase.step, donate_argnums=0)
+    for _ in range(phase.steps):
+        state, metrics = step(state, batch)
+images = gan.sample(state, jax.random.key(1), 64)
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgen.layers import enlarge, shrink
+from jaxgen.models.gan import GAN, GANState, Label
+from jaxgen.networks.progressive import growth
+from jaxgen.pixels import normalise
+from jaxgen.types import Batch, Metrics
+
+__all__ = ["ProgressiveGAN", "Stage"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The training at one size.
+
+    steps:       of the stage; after the last stage's, training goes on in it
+    fade:        over so many of them the new blocks fade in
+    minibatches: the minibatch is so many times that of the batch size
+    """
+
+    steps: int
+    fade: int = 0
+    minibatches: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgressiveGAN(GAN):
+    """A GAN that is trained stage after stage, at 4×4, 8×8 and so on to the size of the data; fields as of `GAN`, and:
+
+    stages: one a size
+    stage:  the one that `step` trains; see `phases`
+
+    The networks have an `alpha`, the weight of their newest blocks, and work at every size: the generator by its field
+    `side`, the discriminator by the image that it gets. The state holds the parameters of all stages, so it stays of
+    one form; a stage compiles one program. Both optimisers start anew with each stage.
+    """
+
+    stages: tuple[Stage, ...]
+    stage: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        sizes = growth(*self.generator.shape[:2])
+        if len(self.stages) != len(sizes):
+            raise ValueError(f"{len(self.stages)} stages: one for each of {', '.join(map(str, sizes))} pixels is needed")
+        for i, stage in enumerate(self.stages):
+            if not 0 <= stage.fade <= stage.steps or stage.steps < 1 or stage.minibatches < 1 or (stage.fade and not i):
+                raise ValueError(f"stage {i}, {stage}: needs steps, minibatches ≥ 1 and fade ≤ steps, 0 at first")
+
+    @property
+    def phases(self) -> tuple["ProgressiveGAN", ...]:
+        """The models of the stages, in the order of training, which share their state."""
+        return tuple(dataclasses.replace(self, stage=i) for i in range(len(self.stages)))
+
+    @property
+    def steps(self) -> int:
+        """Of the stage."""
+        return self.stages[self.stage].steps
+
+    @property
+    def minibatches(self) -> int:
+        """As of `GAN`, of the stage."""
+        return self.discriminator_steps * self.stages[self.stage].minibatches
+
+    def step(self, state: GANState, batch: Batch) -> tuple[GANState, Metrics]:
+        """One step of the stage, on images shrunk to its size and, while it fades in, as smooth as what it makes."""
+        begins = state.step == self._begins[self.stage]
+        state = jax.lax.cond(begins, self._restart, lambda state: state, state)
+        alpha = self._alpha(state.step, self.stage)
+        image = shrink(normalise(batch["image"]), self._factor(self.stage))
+        if self.stage:
+            image = alpha * image + (1 - alpha) * enlarge(shrink(image))
+        state, metrics = self._at(self.stage, alpha).step(state, {**batch, "image": image})
+        return state, metrics | {"side": jnp.float32(4 * 2**self.stage), "alpha": alpha}
+
+    def generate(self, state: GANState, latent: Float[Array, "b z"], label: Label = None) -> Float[Array, "b ..."]:
+        """G(z) in evaluation mode, at the stage that the state has reached, enlarged to the full size."""
+
+        def at(stage, latent):
+            image = self._at(stage, self._alpha(state.step, stage)).generate(state, latent, label)
+            return enlarge(image, self._factor(stage))
+
+        return self._switch(state, at, latent)
+
+    def discriminate(self, state: GANState, image: Array, label: Label = None) -> Float[Array, "n"]:
+        """D's logits in evaluation mode, at the stage that the state has reached, of images of the full size."""
+
+        def at(stage, image):
+            shrunk = shrink(image, self._factor(stage))
+            return self._at(stage, self._alpha(state.step, stage)).discriminate(state, shrunk, label)
+
+        return self._switch(state, at, normalise(image))
+
+    @property
+    def _begins(self) -> tuple[int, ...]:
+        """The steps at which the stages begin."""
+        return (0, *accumulate(stage.steps for stage in self.stages[:-1]))
+
+    def _factor(self, stage: int) -> int:
+        """Of the full size to the stage's."""
+        return 2 ** (len(self.stages) - 1 - stage)
+
+    def _alpha(self, step: Array, stage: int) -> Float[Array, ""]:
+        done = jnp.float32(step - self._begins[stage])
+        return jnp.clip(done / self.stages[stage].fade, 0.0, 1.0) if self.stages[stage].fade else jnp.float32(1)
+
+    def _at(self, stage: int, alpha: Float[Array, ""]) -> GAN:
+        """The GAN of a stage."""
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(GAN)}
+        generator = self.generator.clone(side=4 * 2**stage, alpha=alpha)
+        return GAN(**options | {"generator": generator, "discriminator": self.discriminator.clone(alpha=alpha)})
+
+    def _restart(self, state: GANState) -> GANState:
+        """Both optimisers at their start."""
+        generator, discriminator = state.generator, state.discriminator
+        return state.replace(
+            generator=generator.replace(optimiser=self.generator_optimiser.init(generator.params)),
+            discriminator=discriminator.replace(optimiser=self.discriminator_optimiser.init(discriminator.params)),
+        )
+
+    def _switch(self, state: GANState, at: Callable[[int, Array], Array], operand: Array) -> Array:
+        """`at(stage, operand)` of the stage that the state has reached."""
+        reached = (state.step >= jnp.array(self._begins[1:])).sum()
+        return jax.lax.switch(reached, [partial(at, stage) for stage in range(len(self.stages))], operand)
