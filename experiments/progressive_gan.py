@@ -2,55 +2,117 @@
 
 python -m experiments.progressive_gan                  real digits, to 32×32
 python -m experiments.progressive_gan mnist            to 32×32
-python -m experiments.progressive_gan cifar10          to 32×32, width 128
-python -m experiments.progressive_gan r1               real digits, the non-saturating game with R1 in place of WGAN-GP
-python -m experiments.progressive_gan paper --source folder:PATH        1024×1024, the paper's schedule
+python -m experiments.progressive_gan cifar10          to 32×32, as many parameters as the paper's below 64×64
+python -m experiments.progressive_gan paper --source folder:PATH        to 1024×1024, the paper's settings
+
+With --loss non_saturating --penalty r1: the regularisation of Mescheder et al. 2018 in place of WGAN-GP.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
-import jax
 import numpy as np
-import optax
 
-from experiments.adversarial import draw_neighbours, image_evaluator
-from jaxgen.diagnose import diagnose
-from jaxgen.losses import ADVERSARIAL_LOSSES, PENALTIES
+from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options
+from jaxgen.data import read_image
 from jaxgen.models import ProgressiveGAN
 from jaxgen.models.progressive_gan import Stage
 from jaxgen.networks import ProgressiveDiscriminator, ProgressiveGenerator
 from jaxgen.networks.progressive import growth
-from jaxgen.training.experiment import Config, Experiment, main
+from jaxgen.report import save_image
+from jaxgen.training.experiment import main
 
 
 @dataclass(frozen=True)
-class ProgressiveGANConfig(Config):
-    width: int = 16
-    """Channels of both players at full size; twice as many at each smaller one."""
-    widest: int = 512
-    """The most channels."""
-    latent: int = 512
-    """Latent units."""
+class ProgressiveGANConfig(GANConfig):
     stage_images: int = 600_000
-    """A stage fades in while so many images are seen, and goes on for as many; the last goes on to the end."""
+    """So many are seen while a stage fades in, and again before the next; the last stage goes on to the end."""
     factors: tuple[int, ...] = ()
-    """The minibatch of each stage, from 4×4 on, in units of the batch size; default: 1."""
-    loss: Literal[tuple(ADVERSARIAL_LOSSES)] = "wasserstein_drift"
-    """The game."""
-    penalty: Literal[("none", *PENALTIES)] = "gradient_penalty"
-    """Added to the discriminator's loss."""
-    penalty_weight: float = 10.0
-    """Of the penalty: λ or γ."""
-    learning_rate: float = 1e-3
-    """Adam's, of both players, which begin anew with each stage."""
+    """The minibatch at each size, from 4×4 up, in units of the batch size; default: one unit each."""
+    width: int | None = 16
+    widest: int = 512
+    """The most channels of a layer."""
+    latent: int = 512
+    loss: str = "wasserstein_drift"
+    penalty: str = "gradient_penalty"
+    generator_learning_rate: float = 1e-3
+    discriminator_learning_rate: float = 1e-3
     b1: float = 0.0
-    """Adam's decay of the first moment."""
     b2: float = 0.99
-    """Adam's decay of the second moment."""
     ema: float = 0.999
-    """Decay of the averaged generator that is used for sampling; 0: none."""
-    inception: str | None = None
-    """Weight file of Inception-v3, to compute FID and the like by it; default: by a classifier of the data."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.stage_images < 1 or min(self.factors, default=1) < 1 or self.widest < 1:
+            raise ValueError("--stage-images, --factors and --widest: at least 1 is needed")
+
+    @property
+    def convolutional(self) -> bool:
+        return True
+
+
+cifar10 = ProgressiveGANConfig(
+    source="tfds:cifar10",
+    image_size=32,
+    flip=True,
+    width=512,
+    batch_size=64,
+    steps=7 * 600_000 // 64,
+    checkpoint_every=2000,
+    eval_every=600_000 // 64,
+)
+digits = replace(
+    cifar10, source="digits", flip=False, width=16, latent=64, stage_images=40_000, steps=5000, eval_every=625
+)
+presets = {
+    "digits": digits,
+    "mnist": replace(digits, source="tfds:mnist", width=32, stage_images=150_000, steps=20_000, eval_every=2344),
+    "cifar10": cifar10,
+    "paper": replace(
+        cifar10,
+        source="folder:images",
+        image_size=1024,
+        width=16,
+        factors=(32, 32, 32, 16, 8, 4, 2, 1, 1),
+        batch_size=4,
+        steps=800_000,
+        eval_every=20_000,
+    ),
+}
+
+
+def build(config: ProgressiveGANConfig, data) -> ProgressiveGAN:
+    shape = data.example["image"].shape
+    sizes = growth(*shape[:2])
+    factors = config.factors or (1,) * len(sizes)
+    if len(factors) != len(sizes):
+        raise ValueError(f"--factors: {len(factors)}, but there are the sizes {', '.join(map(str, sizes))}")
+    halves = [-(-config.stage_images // (config.batch_size * factor)) for factor in factors]
+    stages = [
+        Stage(half * (2 if i else 1), half if i else 0, factor)
+        for i, (half, factor) in enumerate(zip(halves, factors, strict=True))
+    ]
+    common = {"widest": config.widest, "dtype": config.dtype}
+    return ProgressiveGAN(
+        ProgressiveGenerator(shape, config.width, **common),
+        ProgressiveDiscriminator(shape[0], config.discriminator_width or config.width, **common),
+        *optimisers(config),
+        **options(config),
+        stages=tuple(stages),
+    )
+
+
+def pictures(config: ProgressiveGANConfig, model: ProgressiveGAN, state, train, test, run: Path) -> None:
+    """As of every GAN; and of each stage the first row of its last samples."""
+    draw(config, model, state, train, test, run)
+    rows, ends = {}, np.cumsum([phase.steps for phase in model.phases])
+    for path in sorted((run / "samples").glob("*.png")):
+        picture = read_image(path, train.example["image"].shape[-1])
+        rows[np.searchsorted(ends[:-1], int(path.stem))] = picture[: picture.shape[0] // 8]
+    save_image(run / "stages.png", np.concatenate(list(rows.values())))
+
+
+experiment = gan_experiment(__file__, presets, __doc__, build=build, pictures=pictures)
+
+if __name__ == "__main__":
+    main(experiment)

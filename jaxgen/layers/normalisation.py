@@ -108,8 +108,8 @@ def pixel_norm(x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
 
 
 def minibatch_deviation(x: Float[Array, "b h w c"], group: int = 4) -> Float[Array, "b h w c1"]:
-    """x with one more channel: the standard deviation over `group` neighbours in the minibatch, the mean over pixels and
-    channels (Karras et al. 2018, section 3). Where `group` does not divide the minibatch, so many as divide both."""
+    """x with one more channel: the standard deviation over `group` neighbours in the minibatch, as a mean over pixels
+    and channels (Karras et al. 2018, section 3). Where `group` does not divide the minibatch, over as many as do."""
     group = math.gcd(group, len(x))
     grouped = x.astype(jnp.float32).reshape(-1, group, *x.shape[1:])
     deviation = jnp.sqrt(grouped.var(1) + 1e-8).mean((1, 2, 3))

@@ -63,7 +63,9 @@ class ProgressiveGAN(GAN):
         super().__post_init__()
         sizes = growth(*self.generator.shape[:2])
         if len(self.stages) != len(sizes):
-            raise ValueError(f"{len(self.stages)} stages: one for each of {', '.join(map(str, sizes))} pixels is needed")
+            raise ValueError(
+                f"{len(self.stages)} stages: one for each of {', '.join(map(str, sizes))} pixels is needed"
+            )
         for i, stage in enumerate(self.stages):
             if not 0 <= stage.fade <= stage.steps or stage.steps < 1 or stage.minibatches < 1 or (stage.fade and not i):
                 raise ValueError(f"stage {i}, {stage}: needs steps, minibatches ≥ 1 and fade ≤ steps, 0 at first")

@@ -90,9 +90,7 @@ class ProgressiveDiscriminator(nn.Module):
     dtype: Dtype | None = None
 
     @nn.compact
-    def __call__(
-        self, image: Float[Array, "b s s c"], label: None = None, *, train: bool = False
-    ) -> Float[Array, "b"]:
+    def __call__(self, image: Float[Array, "b s s c"], label: None = None, *, train: bool = False) -> Float[Array, "b"]:
         def width(size):
             return min(self.width * self.full // size, self.widest)
 

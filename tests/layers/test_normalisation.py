@@ -5,7 +5,15 @@ import pytest
 from flax import linen as nn
 from jax.test_util import check_grads
 
-from jaxgen.layers import ConditionalBatchNorm, Conv, ConvTranspose, SpectralNorm
+from jaxgen.layers import (
+    ConditionalBatchNorm,
+    Conv,
+    ConvTranspose,
+    EqualisedLearningRate,
+    SpectralNorm,
+    minibatch_deviation,
+    pixel_norm,
+)
 
 
 def normal(seed, *shape):
@@ -156,3 +164,34 @@ def test_conditional_batch_norm_by_hand(space):
     np.testing.assert_allclose(y, expected(mean, variance), rtol=1e-4, atol=1e-5)
     y = module.apply({**variables, **updated}, x, label, train=False)
     np.testing.assert_allclose(y, expected(0.1 * mean, 0.9 + 0.1 * variance), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "fan_in"), [(nn.Dense(5), (4, 7), 7), (Conv(5, (3, 3)), (2, 6, 6, 4), 9 * 4)]
+)
+def test_equalised_learning_rate_scales_the_kernel_when_it_is_used(layer, shape, fan_in):
+    layer = layer.clone(kernel_init=nn.initializers.normal(1.0), bias_init=nn.initializers.normal(1.0))
+    module, x = EqualisedLearningRate(layer, gain=3.0), normal(1, *shape)
+    params = module.init(jax.random.key(0), x)["params"]["layer"]
+    assert 0.7 < float(params["kernel"].std()) < 1.3
+    scaled = layer.apply({"params": {**params, "kernel": params["kernel"] * 3 / fan_in**0.5}}, x)
+    np.testing.assert_allclose(module.apply({"params": {"layer": params}}, x), scaled, rtol=1e-5, atol=1e-5)
+
+
+def test_pixel_norm_gives_each_pixel_unit_variance():
+    x = 5 * normal(0, 3, 4, 4, 7)
+    y = pixel_norm(x)
+    np.testing.assert_allclose(np.square(y).mean(-1), 1, rtol=1e-5)
+    np.testing.assert_allclose(y * np.sqrt(np.square(x).mean(-1, keepdims=True)), x, rtol=1e-4)
+    assert (pixel_norm(jnp.zeros((1, 2))) == 0).all()
+
+
+@pytest.mark.parametrize(("n", "group", "used"), [(8, 4, 4), (6, 4, 2), (5, 4, 1), (3, 3, 3)])
+def test_minibatch_deviation_against_numpy(n, group, used):
+    x = normal(0, n, 3, 2, 5)
+    expected = [np.asarray(x)[i : i + used].std(0).mean() for i in range(0, n, used)]
+    y = minibatch_deviation(x, group)
+    assert y.shape == (n, 3, 2, 6) and (y[..., :5] == x).all()
+    flat = np.asarray(y[..., 5]).reshape(n, -1)
+    np.testing.assert_allclose(flat, np.repeat(expected, used)[:, None] * np.ones(6), rtol=1e-5, atol=2e-4)
+    assert jnp.isfinite(jax.grad(lambda x: minibatch_deviation(x, group).sum())(jnp.ones_like(x))).all()

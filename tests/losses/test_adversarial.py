@@ -19,6 +19,7 @@ CLOSED = {  # (discriminator, generator), both minimised
     "non_saturating": (-log_sigmoid(r).mean() - log_sigmoid(-f).mean(), -log_sigmoid(f).mean()),
     "least_squares": (((r - 1) ** 2).mean() / 2 + (f**2).mean() / 2, ((f - 1) ** 2).mean() / 2),
     "wasserstein": (f.mean() - r.mean(), -f.mean()),
+    "wasserstein_drift": (f.mean() - r.mean() + 0.001 * (r**2).mean(), -f.mean()),
     "hinge": (np.maximum(0, 1 - r).mean() + np.maximum(0, 1 + f).mean(), -f.mean()),
 }
 
@@ -55,6 +56,7 @@ OPTIMUM = {  # the best logits against densities p and q, and the divergence tha
     "minimax": (np.log(p / q), 2 * np.log(2) - (p * np.log(2 * p / (p + q)) + q * np.log(2 * q / (p + q))).sum()),
     "non_saturating": (np.log(p / q), None),
     "least_squares": (p / (p + q), 0.5 * (p * q / (p + q)).sum()),
+    "wasserstein_drift": (f.mean() - r.mean() + 0.001 * (r**2).mean(), -f.mean()),
     "hinge": (np.where(p >= q, 1.0, -1.0), 2 - np.abs(p - q).sum()),
 }
 

@@ -47,6 +47,38 @@ def test_loop_equals_steps_one_by_one_in_the_order_of_the_data(tmp_path):
     np.testing.assert_allclose([record["loss"] for record in records], means, rtol=1e-5)
 
 
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A VAE of one β and one number of minibatches, as a phase of `Phased`."""
+
+    vae: VAE
+    steps: int
+    minibatches: int = 1
+
+    def init(self, key, batch):
+        return self.vae.init(key, batch)
+
+    def step(self, state, batch):
+        state, metrics = self.vae.step(state, batch)
+        return state, metrics | {"beta": jnp.float32(self.vae.beta), "examples": jnp.float32(len(batch["image"]))}
+
+
+class Phased(Phase):
+    @property
+    def phases(self):
+        other = dataclasses.replace(self.vae, beta=4.0)
+        return Phase(self.vae, 12), Phase(other, 15, minibatches=3), Phase(self.vae, 5)
+
+
+def test_phases_follow_one_another_and_resume_where_they_were(tmp_path):
+    whole = fit(Phased(vae, 12), digits, steps=40, run=tmp_path / "whole", **SETTINGS)
+    for stop in (7, 12, 19, 40):
+        parts = fit(Phased(vae, 12), digits, steps=stop, run=tmp_path / "parts", resume=True, **SETTINGS)
+    assert same_bits(whole, parts)
+    records = [(r["step"], r["beta"], r["examples"]) for r in read_metrics(tmp_path / "whole")]
+    assert records == [(10, 1, 32), (12, 1, 32), (20, 4, 96), (27, 4, 96), (30, 1, 32), (40, 1, 32)]
+
+
 @pytest.mark.parametrize("stops", [[20], [7, 33]])
 def test_resumed_run_equals_the_uninterrupted_one_bit_for_bit(tmp_path, stops):
     dataset = dataclasses.replace(digits, augment=mirror)
