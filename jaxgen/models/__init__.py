@@ -7,7 +7,19 @@ from jaxgen.models.gan import GAN
 from jaxgen.models.infogan import InfoGAN
 from jaxgen.models.pix2pix import Pix2Pix
 from jaxgen.models.progressive_gan import ProgressiveGAN
+from jaxgen.models.singan import SinGAN
 from jaxgen.models.stargan import StarGAN
 from jaxgen.models.vae import VAE
 
-__all__ = ["GAN", "VAE", "CycleGAN", "DiscoGAN", "FactorVAE", "InfoGAN", "Pix2Pix", "ProgressiveGAN", "StarGAN"]
+__all__ = [
+    "GAN",
+    "VAE",
+    "CycleGAN",
+    "DiscoGAN",
+    "FactorVAE",
+    "InfoGAN",
+    "Pix2Pix",
+    "ProgressiveGAN",
+    "SinGAN",
+    "StarGAN",
+]

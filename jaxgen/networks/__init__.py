@@ -11,6 +11,7 @@ from jaxgen.networks.pix2pix import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.points import PointDiscriminator, PointGenerator
 from jaxgen.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from jaxgen.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from jaxgen.networks.singan import SinGANDiscriminator, SinGANGenerator
 from jaxgen.networks.stargan import StarGANDiscriminator, StarGANGenerator
 from jaxgen.networks.wgan_gp import WGANGPDiscriminator, WGANGPGenerator
 
@@ -40,6 +41,8 @@ __all__ = [
     "ProgressiveGenerator",
     "ResNetDiscriminator",
     "ResNetGenerator",
+    "SinGANDiscriminator",
+    "SinGANGenerator",
     "StarGANDiscriminator",
     "StarGANGenerator",
     "UNetGenerator",

@@ -1,0 +1,368 @@
+"""SinGAN: Shaham et al. 2019 (arXiv:1905.01164): a generative model of a single image, from its patches at all scales.
+
+singan = SinGAN(SinGANGenerator(), SinGANDiscriminator(), adam, adam, shape=(166, 250, 3))
+state = singan.init(jax.random.key(0), batch)                       # batch: one "image"
+for phase in singan.phases:
+    step = jax.jit(phase.step, donate_argnums=0)
+    for _ in range(phase.steps):
+        state, metrics = step(state, batch)
+wide   = singan.sample(state, jax.random.key(1), 4, size=(166, 500))
+filled = singan.refine(state, jax.random.key(1), clipart, scale=2)  # paint to image, editing, harmonisation
+large  = singan.super_resolve(state, jax.random.key(1), image, factor=4.0)
+frames = singan.animate(state, jax.random.key(1), 30)
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+from jaxtyping import Array, Float, Key
+
+from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
+from jaxgen.losses.penalties import PENALTIES
+from jaxgen.models.player import Player, in_training
+from jaxgen.pixels import normalise
+from jaxgen.types import Batch, Metrics
+
+__all__ = ["SinGAN", "SinGANState", "scale_sizes"]
+
+GAME = ADVERSARIAL_LOSSES["wasserstein"]
+Size = tuple[int, int]
+Noise = Callable[[int], Array]  # by the scale, in units of the scale's amplitude
+
+
+def scale_sizes(size: Size, smallest: int = 25, largest: int = 250, factor: float = 0.75) -> tuple[Size, ...]:
+    """Height and width of the image at each scale, the coarsest first.
+
+    The finest is `size`, made smaller where its longer side exceeds `largest`. The coarsest's shorter side is
+    `smallest`; the ratio of neighbours is the nearest to `factor`, from above, that leads there. ValueError for an
+    image whose shorter side is below `smallest`.
+    """
+    shrink = min(1.0, largest / max(size))
+    height, width = (side * shrink for side in size)
+    if round(min(height, width)) < smallest:
+        raise ValueError(f"image of {round(height)}×{round(width)}: at least {smallest} pixels a side are needed")
+    n = math.ceil(math.log(smallest / min(height, width)) / math.log(factor) - 1e-9) if smallest < min(size) else 0
+    ratio = (smallest / min(height, width)) ** (1 / n) if n else 1.0
+    return tuple((round(height * ratio ** (n - i)), round(width * ratio ** (n - i))) for i in range(n + 1))
+
+
+def resized(image: Float[Array, "b h w c"], size: Size) -> Float[Array, "b h2 w2 c"]:
+    """Bicubic, antialiased."""
+    return jax.image.resize(image, (len(image), *size, image.shape[-1]), "cubic")
+
+
+@struct.dataclass
+class SinGANState:
+    """Everything that going on needs, of all scales."""
+
+    step: Any  # int32 scalar; Any because tree transformations put other leaves here
+    key: Any
+    generators: tuple[Player, ...]
+    discriminators: tuple[Player, ...]
+    amplitudes: Any  # (scales,): of the noise
+    noise: Any  # (1, h, w, 1): z*, from which the coarsest scale reconstructs the image
+
+
+@dataclass(frozen=True)
+class SinGAN:
+    """A generator and a discriminator for each scale, trained one scale after the other, the coarser ones at rest.
+
+    generator:             (noise, image, train) -> image; of a `width`, doubled every four scales, up to `widest`
+    discriminator:         (image, train) -> logits of patches (b, p, q), as wide
+    shape:                 of the training image; the scales are `scale_sizes(shape[:2], smallest, largest, factor)`
+    steps:                 of each scale; one has `discriminator_steps` and then `generator_steps`
+    reconstruction_weight: α of equation 5
+    penalty_weight:        λ of the gradient penalty
+    noise:                 of a scale after the first, in units of the RMSE of the reconstruction before it
+    scale:                 the one that `step` trains; see `phases`
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    generator_optimiser: optax.GradientTransformation
+    discriminator_optimiser: optax.GradientTransformation
+    shape: tuple[int, int, int]
+    smallest: int = 25
+    largest: int = 250
+    factor: float = 0.75
+    widest: int = 128
+    steps: int = 2000
+    discriminator_steps: int = 3
+    generator_steps: int = 3
+    reconstruction_weight: float = 10.0
+    penalty_weight: float = 0.1
+    noise: float = 0.1
+    scale: int = 0
+
+    def __post_init__(self):
+        if not 0 <= self.scale < len(self.sizes):
+            raise ValueError(f"scale {self.scale}: 0 to {len(self.sizes) - 1} are the scales of this image")
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Of the image at the scales, the coarsest first."""
+        return scale_sizes(self.shape[:2], self.smallest, self.largest, self.factor)
+
+    @property
+    def phases(self) -> tuple["SinGAN", ...]:
+        """The models of the scales, in the order of training, which share their state."""
+        return tuple(dataclasses.replace(self, scale=i) for i in range(len(self.sizes)))
+
+    def init(self, key: Key[Array, ""], batch: Batch) -> SinGANState:
+        """The state before the first step; of `batch`, arrays or their shapes, only shapes are read.
+
+        ValueError for an image of another shape than the model's.
+        """
+        if batch["image"].shape[1:] != self.shape:
+            raise ValueError(f"the data's images are {batch['image'].shape[1:]}, but the model is for {self.shape}")
+        key, noise_key, *keys = jax.random.split(key, 2 + 2 * len(self.sizes))
+        image = jnp.zeros((1, *self.sizes[0], self.shape[2]))  # convolutions: the size does not matter
+        generators = [
+            Player.start(self._generator(i), self.generator_optimiser, key, image, image)
+            for i, key in enumerate(keys[::2])
+        ]
+        discriminators = [
+            Player.start(self._discriminator(i), self.discriminator_optimiser, key, image)
+            for i, key in enumerate(keys[1::2])
+        ]
+        noise = jax.random.normal(noise_key, (1, *self.sizes[0], 1))
+        return SinGANState(
+            jnp.int32(0), key, tuple(generators), tuple(discriminators), jnp.ones(len(self.sizes)), noise
+        )
+
+    def step(self, state: SinGANState, batch: Batch) -> tuple[SinGANState, Metrics]:
+        """Steps of the scale's players on the first image of the batch, each with noise of its own.
+
+        A scale begins with the weights of the one before, where they are as wide. Metrics are means over the steps.
+        """
+        i = self.scale
+        real = jnp.clip(resized(normalise(batch["image"])[:1], self.sizes[i]), -1, 1)
+        state = jax.lax.cond(state.step == i * self.steps, lambda s: self._begin(s, real), lambda s: s, state)
+        key, below_key, noise_key, penalty_key = jax.random.split(state.key, 4)
+        split, count = self.discriminator_steps, self.discriminator_steps + self.generator_steps
+        noise = state.amplitudes[i] * self._random(noise_key, count, self.sizes)(i)
+        inputs = noise[:, None], self._below(state, count, self._random(below_key, count, self.sizes))[:, None]
+        first, rest = ([x[part] for x in inputs] for part in (slice(split), slice(split, None)))
+        again = self._fixed(state)(i), self._below(state, 1, self._fixed(state))
+        keys = jax.random.split(penalty_key, self.discriminator_steps)
+
+        def discriminator_step(player, inputs):
+            key, *inputs = inputs
+            fake, _ = in_training(self._generator(i), state.generators[i].variables, *inputs)
+            return self._discriminator_step(player, key, real, fake)
+
+        discriminator, metrics = jax.lax.scan(discriminator_step, state.discriminators[i], (keys, *first))
+        generator, more = jax.lax.scan(
+            lambda player, inputs: self._generator_step(player, discriminator, real, inputs, again),
+            state.generators[i],
+            rest,
+        )
+        metrics = jax.tree.map(jnp.mean, metrics | more)
+        metrics |= {"scale": jnp.float32(i), "noise_amplitude": state.amplitudes[i]}
+        state = state.replace(
+            step=state.step + 1,
+            key=key,
+            generators=_with(state.generators, i, generator),
+            discriminators=_with(state.discriminators, i, discriminator),
+        )
+        return state, metrics
+
+    def _discriminator_step(self, player: Player, key, real: Array, fake: Array) -> tuple[Player, Metrics]:
+        network = self._discriminator(self.scale)
+
+        def loss(params):
+            on_real, statistics = in_training(network, {**player.variables, "params": params}, real)
+            on_fake, statistics = in_training(network, {"params": params, **statistics}, fake)
+
+            def critic(image):
+                # Of patches, as the judgement is: the norm of a patch's gradient, not of the image's, is to be 1.
+                logits, _ = in_training(network, {"params": params, **statistics}, image)
+                return logits.sum((1, 2)) / math.prod(logits.shape[1:]) ** 0.5
+
+            value = GAME.discriminator(on_real, on_fake)
+            penalty = PENALTIES["gradient_penalty"](critic, key, real, fake)
+            metrics = {
+                "discriminator_loss": value,
+                "discriminator_real": on_real.mean(),
+                "discriminator_fake": on_fake.mean(),
+                "penalty": penalty,
+            }
+            return value + self.penalty_weight * penalty, (statistics, metrics)
+
+        (_, (statistics, metrics)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
+        return player.updated(self.discriminator_optimiser, gradient, statistics), metrics
+
+    def _generator_step(self, player: Player, discriminator: Player, real, inputs, again) -> tuple[Player, Metrics]:
+        """One step on the game and on the reconstruction from `again`, fixed noise and what is below it."""
+        i = self.scale
+
+        def loss(params):
+            fake, statistics = in_training(self._generator(i), {**player.variables, "params": params}, *inputs)
+            judged, _ = in_training(self._discriminator(i), discriminator.variables, fake)
+            made, statistics = in_training(self._generator(i), {"params": params, **statistics}, *again)
+            value, error = GAME.generator(judged), jnp.square(made - real).mean()
+            metrics = {"generator_loss": value, "reconstruction_mse": error}
+            return value + self.reconstruction_weight * error, (statistics, metrics)
+
+        (_, (statistics, metrics)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
+        return player.updated(self.generator_optimiser, gradient, statistics), metrics
+
+    def sample(
+        self, state: SinGANState, key: Key[Array, ""], n: int, size: Size | None = None
+    ) -> Float[Array, "n h w c"]:
+        """n images in [-1, 1] of the finest scale's size, or of `size` (height, width), which may be of any aspect.
+
+        Scales that are not trained yet only enlarge.
+        """
+        sizes = self._scaled(size or self.sizes[-1])
+        return self._through(state, jnp.zeros((n, *sizes[0], self.shape[2])), 0, self._random(key, n, sizes), sizes)
+
+    def reconstruct(self, state: SinGANState) -> Float[Array, "1 h w c"]:
+        """The training image, as the fixed noise z* makes it."""
+        image = jnp.zeros((1, *self.sizes[0], self.shape[2]))
+        return self._through(state, image, 0, self._fixed(state), self.sizes)
+
+    def refine(
+        self, state: SinGANState, key: Key[Array, ""], image: Float[Array, "b h w c"], scale: int
+    ) -> Float[Array, "b h2 w2 c"]:
+        """The image as the training image would have it from `scale` on (section 4): a clipart becomes a picture, what
+        was edited or pasted in becomes part of it.
+
+        The image is shrunk to the scale before, so the detail is the model's; the result has its aspect, at the
+        training image's height. ValueError for a scale that is not above the coarsest.
+        """
+        if not 1 <= scale < len(self.sizes):
+            raise ValueError(f"scale {scale}: 1 to {len(self.sizes) - 1} are the scales that refine an image")
+        _, height, width, _ = image.shape
+        sizes = self._scaled((self.sizes[-1][0], round(width * self.sizes[-1][0] / height)))
+        image = resized(image, sizes[scale - 1])
+        return self._through(state, image, scale, self._random(key, len(image), sizes), sizes)
+
+    def super_resolve(
+        self, state: SinGANState, key: Key[Array, ""], image: Float[Array, "b h w c"], factor: float = 4.0
+    ) -> Float[Array, "b h2 w2 c"]:
+        """The image enlarged `factor` times, in about the pyramid's ratio each time, the finest scale adding its detail
+        (section 4). ValueError for a factor that does not enlarge, and for a model of one scale."""
+        if not factor > 1 or len(self.sizes) == 1:
+            raise ValueError(f"factor {factor}, {len(self.sizes)} scales: more than 1 of both is needed")
+        last = len(self.sizes) - 1
+        ratio = math.prod(self.sizes[last]) ** 0.5 / math.prod(self.sizes[last - 1]) ** 0.5
+        count = max(1, round(math.log(factor) / math.log(ratio)))
+        first = image.shape[1:3]
+        network, variables = self._generator(last), state.generators[last].variables
+        for i, noise_key in enumerate(jax.random.split(key, count), 1):
+            image = resized(image, tuple(round(side * factor ** (i / count)) for side in first))
+            noise = state.amplitudes[last] * jax.random.normal(noise_key, image.shape)
+            image = network.apply(variables, noise, image, train=False)
+        return image
+
+    def animate(
+        self,
+        state: SinGANState,
+        key: Key[Array, ""],
+        frames: int,
+        alpha: float = 0.1,
+        beta: float = 0.9,
+        start: int = 0,
+    ) -> Float[Array, "frames h w c"]:
+        """Frames of a video that begins near the training image: a random walk of the noise from `start` on, the scales
+        before it being those of the reconstruction (section 4 and the supplement's equation).
+
+        alpha: how strongly the walk is drawn back to the reconstruction's noise, 0 to 1
+        beta:  how smooth it is: the share of the last move in the next, 0 to 1
+        """
+        if not 0 <= start < len(self.sizes):
+            raise ValueError(f"start {start}: 0 to {len(self.sizes) - 1} are the scales of this image")
+        fixed = [self._fixed(state)(i) for i in range(len(self.sizes))]
+        first_key, walk_key = jax.random.split(key)
+
+        def noise_like(key):
+            drawn = self._random(key, 1, self.sizes)
+            return [drawn(i) if i >= start else jnp.zeros_like(z) for i, z in enumerate(fixed)]
+
+        def frame(carry, key):
+            before, now = carry
+            image = jnp.zeros((1, *self.sizes[0], self.shape[2]))
+            shown = self._through(state, image, 0, lambda i: now[i], self.sizes)
+            moved = [
+                alpha * rest + (1 - alpha) * (z + beta * (z - last) + (1 - beta) * new) if i >= start else rest
+                for i, (rest, last, z, new) in enumerate(zip(fixed, before, now, noise_like(key), strict=True))
+            ]
+            return (now, moved), shown[0]
+
+        near = [0.95 * rest + 0.05 * new for rest, new in zip(fixed, noise_like(first_key), strict=True)]
+        near = [z if i >= start else rest for i, (z, rest) in enumerate(zip(near, fixed, strict=True))]
+        return jax.lax.scan(frame, (fixed, near), jax.random.split(walk_key, frames))[1]
+
+    def _begin(self, state: SinGANState, real: Array) -> SinGANState:
+        """The state at the first step of the scale: weights of the scale before, and the noise's amplitude."""
+        i = self.scale
+        if not i:
+            return state
+        error = jnp.square(self._below(state, 1, self._fixed(state)) - real).mean()
+        state = state.replace(amplitudes=state.amplitudes.at[i].set(self.noise * jnp.sqrt(error)))
+        if self._width(i) == self._width(i - 1):
+            generator, discriminator = (
+                players[i].replace(params=players[i - 1].params, statistics=players[i - 1].statistics)
+                for players in (state.generators, state.discriminators)
+            )
+            state = state.replace(
+                generators=_with(state.generators, i, generator),
+                discriminators=_with(state.discriminators, i, discriminator),
+            )
+        return state
+
+    def _below(self, state: SinGANState, n: int, noise: Noise) -> Float[Array, "n h w c"]:
+        """The image of the scales before this one, enlarged to it."""
+        image = jnp.zeros((n, *self.sizes[0], self.shape[2]))
+        return resized(self._through(state, image, 0, noise, self.sizes[: self.scale]), self.sizes[self.scale])
+
+    def _through(
+        self, state: SinGANState, image: Array, start: int, noise: Noise, sizes: Sequence[Size]
+    ) -> Float[Array, "n h w c"]:
+        """The image after the scales of `sizes` from `start` on, in evaluation mode."""
+        for i in range(start, len(sizes)):
+            image = resized(image, sizes[i])
+            made = self._generator(i).apply(
+                state.generators[i].variables, state.amplitudes[i] * noise(i), image, train=False
+            )
+            image = jnp.where(state.step > i * self.steps, made, image)
+        return image
+
+    def _random(self, key: Key[Array, ""], n: int, sizes: Sequence[Size]) -> Noise:
+        """N(0, 1), at the coarsest scale the same in all channels."""
+        return lambda i: jax.random.normal(jax.random.fold_in(key, i), (n, *sizes[i], self.shape[2] if i else 1))
+
+    def _fixed(self, state: SinGANState) -> Noise:
+        """z* at the coarsest scale and none at the others."""
+        return lambda i: jnp.zeros((1, *self.sizes[i], self.shape[2])) if i else state.noise
+
+    def _scaled(self, size: Size) -> tuple[Size, ...]:
+        """The scales' sizes for an image of `size` at the finest. ValueError where the coarsest would vanish."""
+        height, width = (new / old for new, old in zip(size, self.sizes[-1], strict=True))
+        sizes = tuple((round(h * height), round(w * width)) for h, w in self.sizes)
+        if min(sizes[0]) < 1:
+            raise ValueError(f"size {size[0]}×{size[1]}: the coarsest scale would have no pixel")
+        return sizes
+
+    def _width(self, scale: int) -> int:
+        return min(self.generator.width * 2 ** (scale // 4), self.widest)
+
+    def _generator(self, scale: int) -> nn.Module:
+        return self.generator.clone(width=self._width(scale))
+
+    def _discriminator(self, scale: int) -> nn.Module:
+        return self.discriminator.clone(width=self._width(scale))
+
+
+def _with(players: tuple[Player, ...], i: int, player: Player) -> tuple[Player, ...]:
+    """The players, the i-th replaced."""
+    return (*players[:i], player, *players[i + 1 :])
