@@ -59,6 +59,7 @@ SOURCES: dict[str, Loader] = {
     "tfds:NAME": tfds.load,
     "folder:PATH": folder.load,
     "photo:NAME": photo.load,
+    "image:FILE": photo.load_image,
     "patches:SOURCE": partial(photo.load_patches, _read),
     "paired:PATH": partial(paired.load, False),
     "paired-reverse:PATH": partial(paired.load, True),
@@ -90,7 +91,8 @@ def load(
 
     - `source`: one of `SOURCES`.
       Images, `image` and maybe `label`: `digits`, `stacked-digits`, `stacked-digits:SOURCE`, `sprites`,
-      `sprites-colour`, `tfds:NAME`, `folder:PATH`, `photo:china`, `photo:flower`, `patches:SOURCE`.
+      `sprites-colour`, `tfds:NAME`, `folder:PATH`, `photo:china`, `photo:flower`, `image:FILE`,
+      `patches:SOURCE`.
       Points: `ring`, `grid`, `moons`, `swissroll`.
       Pairs, `source` and `target`: `paired:PATH`, `paired-reverse:PATH`, `edges:SOURCE`, `outline:SOURCE`,
       `grey:SOURCE`. Domains, `a` and `b`: `unpaired:PATH`, `tint:SOURCE`, `tfds:cycle_gan/NAME`.

@@ -175,8 +175,11 @@ def image_files(path: Path) -> list[tuple[Path, Path]]:
     return [(root / one, name) for one, name in zip(found, names, strict=True)]
 
 
-def read_image(path: Path, channels: int, size: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w c"]:
-    """The pixels of a file with 1 or 3 channels, the middle of the image at `size` (height, width) where that is given.
+def read_image(
+    path: Path, channels: int | None = None, size: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w c"]:
+    """The pixels of a file with 1 or 3 channels, by default as many as it has; the middle of the image at `size`
+    (height, width) where that is given.
 
     It warns of what is lost: transparency, and the low byte of 16 bits. ValueError for what cannot be read.
     """
@@ -186,6 +189,6 @@ def read_image(path: Path, channels: int, size: tuple[int, int] | None = None) -
                 warnings.warn(f"{path}: what is transparent becomes white", stacklevel=2)
             if image.mode.startswith("I"):
                 warnings.warn(f"{path}: of 16 bits a pixel the upper 8 are taken", stacklevel=2)
-            return to_array(image, channels, size)
+            return to_array(image, channels or channels_of(image), size)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {_first_line(error)}") from error

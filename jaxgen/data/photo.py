@@ -1,14 +1,17 @@
-"""`photo:NAME`: scikit-learn's two sample photographs; `patches:SOURCE`: images cut into squares."""
+"""`photo:NAME`: scikit-learn's two sample photographs; `image:FILE`: one image; `patches:SOURCE`: images cut into
+squares."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from jaxgen.data.dataset import Dataset
+from jaxgen.data.folder import read_image
 from jaxgen.data.images import resize
 from jaxgen.data.options import Loader, Options
 
-__all__ = ["load", "load_patches"]
+__all__ = ["load", "load_image", "load_patches"]
 
 PHOTOS = ("china", "flower")
 PATCH = 64  # pixels a side
@@ -24,6 +27,15 @@ def load(name: str, split: str, options: Options) -> Dataset:
         raise ValueError(f"photo:{name} has no split {split!r}; allowed are 'train' and 'test'")
     image = load_sample_image(f"{name}.jpg")[None]
     return Dataset({"image": resize(image, options.image_size, options.channels)}, name=f"photo:{name}")
+
+
+def load_image(path: str, split: str, options: Options) -> Dataset:
+    """One image of a file, grey or RGB, the same in both splits."""
+    if split not in ("train", "test"):
+        raise ValueError(f"image:{path} has no split {split!r}; allowed are 'train' and 'test'")
+    size = options.image_size and (options.image_size,) * 2
+    image = read_image(Path(path).expanduser(), options.channels, size)
+    return Dataset({"image": image[None]}, name=f"image:{path}")
 
 
 def load_patches(read: Loader, source: str, split: str, options: Options) -> Dataset:

@@ -40,6 +40,7 @@ from jaxgen.metrics.model_features import (
 from jaxgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage, read_stacked
 from jaxgen.metrics.probes import ProbeAccuracy, probe
 from jaxgen.metrics.representation import RepresentationWarning
+from jaxgen.metrics.single_image import diversity, patches, sifid
 from jaxgen.metrics.ssim import ms_ssim, ms_ssim_diversity, psnr, ssim
 from jaxgen.metrics.weights import read_weights
 
@@ -60,6 +61,7 @@ __all__ = [
     "density_coverage",
     "discriminator_features",
     "disentanglement_scores",
+    "diversity",
     "explicitness",
     "factor_vae_score",
     "features_of",
@@ -77,6 +79,7 @@ __all__ = [
     "ms_ssim_diversity",
     "mutual_information",
     "nearest_neighbours",
+    "patches",
     "pca_features",
     "pixel_features",
     "posterior_features",
@@ -88,6 +91,7 @@ __all__ = [
     "real_features",
     "sample_figures",
     "sap",
+    "sifid",
     "ssim",
     "total_correlation",
     "train_classifier",

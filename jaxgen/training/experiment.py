@@ -112,6 +112,7 @@ class Experiment:
                by the name of the domain
     row:       of such a model, in place of samples: (model, data set, state, key, a batch of the test set) -> what the
                rows of its picture show, from left to right
+    commands:  further ones, by name: (experiment, the words after the command)
     """
 
     name: str
@@ -125,6 +126,7 @@ class Experiment:
     diagnose: Callable[..., Any] | None = None
     translate: Callable[..., dict[str, Array]] | None = None
     row: Callable[..., dict[str, Array]] | None = None
+    commands: Mapping[str, Callable[["Experiment", list[str]], None]] = dataclasses.field(default_factory=dict)
 
     @property
     def script(self) -> str:
@@ -133,8 +135,8 @@ class Experiment:
 
     @property
     def help(self) -> str:
-        commands = "sample, evaluate, report, diagnose, translate (each with --help)"
-        return f"{self.doc}\n\nPresets: {', '.join(self.presets)}. Commands on a run: {commands}."
+        commands = ", ".join(["sample", "evaluate", "report", "diagnose", "translate", *self.commands])
+        return f"{self.doc}\n\nPresets: {', '.join(self.presets)}. Commands on a run (each with --help): {commands}."
 
 
 def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
@@ -144,6 +146,7 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     commands = {f.__name__: f for f in (train, sample, evaluate, report, diagnose, translate)}
+    commands |= experiment.commands
     warnings.showwarning = lambda message, *_: print(f"warning: {one_line(message)}", file=sys.stderr)
     use_compilation_cache()
     command = commands[args.pop(0)] if args and args[0] in commands else train
@@ -200,6 +203,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
     run.mkdir(parents=True, exist_ok=True)
     write_run(experiment, run, config, training, getattr(figures_of, "extractor", None))
 
+    steps = config.steps or sum(phase.steps for phase in phases_of(model))
     evaluated: list[dict[str, float]] = []
     verdicts: set[str] = set()
 
@@ -216,7 +220,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
     state = fit(
         model,
         training,
-        steps=config.steps,
+        steps=steps,
         batch_size=config.batch_size,
         seed=config.seed if config.seeds == 1 else range(config.seed, config.seed + config.seeds),
         run=run,

@@ -56,7 +56,6 @@ OPTIMUM = {  # the best logits against densities p and q, and the divergence tha
     "minimax": (np.log(p / q), 2 * np.log(2) - (p * np.log(2 * p / (p + q)) + q * np.log(2 * q / (p + q))).sum()),
     "non_saturating": (np.log(p / q), None),
     "least_squares": (p / (p + q), 0.5 * (p * q / (p + q)).sum()),
-    "wasserstein_drift": (f.mean() - r.mean() + 0.001 * (r**2).mean(), -f.mean()),
     "hinge": (np.where(p >= q, 1.0, -1.0), 2 - np.abs(p - q).sum()),
 }
 

@@ -111,7 +111,7 @@ def test_images_are_as_smooth_as_what_fades_in(monkeypatch):
 
 
 def test_schedules_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="2 stages: one for each of 4, 8, 16 pixels is due"):
+    with pytest.raises(ValueError, match="2 stages: one for each of 4, 8, 16 pixels is needed"):
         dataclasses.replace(gan, stages=gan.stages[:2])
     for wrong in [Stage(2, fade=1)], [Stage(0)], [Stage(2, minibatches=0)]:
         with pytest.raises(ValueError, match="stage 0"):
