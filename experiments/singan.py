@@ -120,11 +120,11 @@ def evaluator(config: SinGANConfig, model: SinGAN, train, test) -> Callable:
     if len(train) > 1:
         raise ValueError(f"{config.source}: {len(train)} images, but the model is of one; see image:FILE")
     image = real(model, train)
-    sample = jax.jit(model.sample, static_argnums=2)
+    sample, reconstruct = jax.jit(model.sample, static_argnums=2), jax.jit(model.reconstruct)
 
     def evaluate(state) -> dict[str, float]:
         samples = sample(state, jax.random.key(0), SAMPLES)
-        error = jnp.sqrt(jnp.square(model.reconstruct(state) - image).mean()) / 2
+        error = jnp.sqrt(jnp.square(reconstruct(state) - image).mean()) / 2
         return {
             "reconstruction_rmse": float(error),
             "sifid_of_patches": sifid(image, samples),
@@ -135,15 +135,15 @@ def evaluator(config: SinGANConfig, model: SinGAN, train, test) -> Callable:
 
 
 def pictures(config: SinGANConfig, model: SinGAN, state, train, test, run: Path) -> None:
-    """The image, its reconstruction and samples; samples of other sizes; an animation."""
-    shown = jnp.concatenate([real(model, train), model.reconstruct(state), model.sample(state, jax.random.key(1), 6)])
+    """The image, its reconstruction and samples; samples of other sizes."""
+    draw = jax.jit(model.sample, static_argnums=(2, 3))
+    samples = draw(state, jax.random.key(1), 6)
+    shown = jnp.concatenate([real(model, train), jax.jit(model.reconstruct)(state), samples])
     names = ("training image", "reconstruction", *["sample"] * 6)
     save_image(run / "image.png", image_grid(shown, 4, names=names))
     height, width = model.sizes[-1]
-    wide = model.sample(state, jax.random.key(2), 2, (height, 2 * width))
-    save_image(run / "wide.png", image_grid(wide, 1))
-    tall = model.sample(state, jax.random.key(3), 2, (2 * height, width))
-    save_image(run / "tall.png", image_grid(tall, 2))
+    for name, size in {"wide": (height, 2 * width), "tall": (2 * height, width)}.items():
+        save_image(run / f"{name}.png", image_grid(draw(state, jax.random.key(2), 2, size), 2 if name == "tall" else 1))
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,8 @@ def sample(experiment: Experiment, args: list[str]) -> None:
     model, state = options.model(experiment)
     if options.n < 1:
         raise ValueError(f"--n {options.n}: at least 1 is needed")
-    options.write("samples", model.sample(state, jax.random.key(options.seed), options.n, options.size))
+    draw = jax.jit(model.sample, static_argnums=(2, 3))
+    options.write("samples", draw(state, jax.random.key(options.seed), options.n, options.size))
 
 
 def refiner(name: str, doc: str, start: int) -> Callable[[Experiment, list[str]], None]:
@@ -217,7 +218,7 @@ def refiner(name: str, doc: str, start: int) -> Callable[[Experiment, list[str]]
         if not 1 <= scale < count:
             raise ValueError(f"--scale {options.scale}: this run has the scales 1 to {count - 1} above the coarsest")
         image = read(options.input, model.shape[2])
-        made = model.refine(state, jax.random.key(options.seed), image, scale)
+        made = jax.jit(model.refine, static_argnums=3)(state, jax.random.key(options.seed), image, scale)
         if options.mask is not None:
             soft = softened(options.mask, made.shape[1:3])
             made = soft * made + (1 - soft) * resized(image, made.shape[1:3])
@@ -252,7 +253,7 @@ def super_resolve(experiment: Experiment, args: list[str]) -> None:
     options = parse(SuperResolve, args, f"{experiment.script} super-resolve", super_resolve.__doc__)
     model, state = options.model(experiment)
     image = model.reconstruct(state) if options.input is None else read(options.input, model.shape[2])
-    made = model.super_resolve(state, jax.random.key(options.seed), image, options.factor)
+    made = jax.jit(model.super_resolve, static_argnums=3)(state, jax.random.key(options.seed), image, options.factor)
     options.write("super-resolve", made)
     if options.reference is not None:
         size = made.shape[1:3]
