@@ -22,7 +22,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float, Int
 
-from jaxgen.layers import ConditionalBatchNorm, Conv, SpectralNorm
+from jaxgen.layers import ConditionalBatchNorm, Conv, SpectralNorm, enlarge, shrink
 
 __all__ = ["ResNetDiscriminator", "ResNetGenerator"]
 
@@ -30,17 +30,6 @@ Label = Int[Array, "b"] | None
 
 xavier = nn.initializers.xavier_uniform()
 residual = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # Xavier with a gain of √2, for ReLU
-
-
-def doubled(x: Float[Array, "b h w c"]) -> Float[Array, "b H W c"]:
-    """Each pixel as 2×2 equal ones."""
-    return x.repeat(2, axis=1).repeat(2, axis=2)
-
-
-def halved(x: Float[Array, "b H W c"]) -> Float[Array, "b h w c"]:
-    """The means of 2×2 pixels."""
-    b, h, w, c = x.shape
-    return x.reshape(b, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
 def smallest(height: int, width: int, halvings: int) -> tuple[int, int]:
@@ -66,9 +55,9 @@ class GeneratorBlock(nn.Module):
             return nn.relu(nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)(x))
 
         conv = partial(Conv, self.features, dtype=self.dtype)
-        y = conv((3, 3), kernel_init=residual)(doubled(activate(x)))
+        y = conv((3, 3), kernel_init=residual)(enlarge(activate(x)))
         y = conv((3, 3), kernel_init=residual)(activate(y))
-        return y + doubled(conv((1, 1), kernel_init=xavier)(x))  # doubling commutes with it, and comes cheaper last
+        return y + enlarge(conv((1, 1), kernel_init=xavier)(x))  # doubling commutes with it, and comes cheaper last
 
 
 class ResNetGenerator(nn.Module):
@@ -118,7 +107,7 @@ class DiscriminatorBlock(nn.Module):
         y = nn.relu(conv(self.features if self.first else x.shape[-1], 3, residual)(y))
         y = conv(self.features, 3, residual)(y)
         if self.downsample:
-            x, y = halved(x), halved(y)
+            x, y = shrink(x), shrink(y)
         if self.downsample or x.shape[-1] != self.features:
             x = conv(self.features, 1, xavier)(x)
         return x + y
