@@ -269,8 +269,8 @@ class SinGAN:
         state: SinGANState,
         key: Key[Array, ""],
         frames: int,
-        alpha: float = 0.1,
-        beta: float = 0.9,
+        alpha: float | Array = 0.1,
+        beta: float | Array = 0.9,
         start: int = 0,
     ) -> Float[Array, "frames h w c"]:
         """Frames of a video that begins near the training image: a random walk of the noise from `start` on, the scales
