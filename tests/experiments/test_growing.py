@@ -55,8 +55,7 @@ def photo(tmp_path_factory):
 @pytest.fixture(scope="module")
 def learned(photo):
     run = photo.parent / "run"
-    main(singan.experiment, [*SINGAN, "--source", f"image:{photo}", "--steps", "6", "--run", str(run)])
-    main(singan.experiment, ["--run", str(run), "--resume", "--steps", "8"])
+    main(singan.experiment, [*SINGAN, "--source", f"image:{photo}", "--run", str(run)])
     return run
 
 
@@ -78,13 +77,12 @@ def test_every_use_writes_its_picture(learned, photo, capsys, tmp_path):
     assert use("sample", *run, "--n", 1, "--size", 20, 30).shape == (20, 30, 3)
     mask = tmp_path / "mask.png"
     Image.fromarray(np.zeros((8, 12), np.uint8)).save(mask)
-    for name in ("paint", "edit", "harmonize"):
-        made = use(name, *run, "--input", photo, "--scale", 1, "--out", tmp_path / f"{name}.png")
-        assert made.shape == (16, 24, 3) and made.std() > 1
+    made = use("paint", *run, "--input", photo, "--scale", 1, "--out", tmp_path / "painted.png")
+    assert made.shape == (16, 24, 3) and made.std() > 1
     kept = use("edit", *run, "--input", photo, "--scale", 1, "--mask", mask)
     np.testing.assert_allclose(kept, read_image(photo, 3, (16, 24)), atol=40)  # nothing changes: only resized
-    assert use("super-resolve", *run, "--input", photo, "--factor", 2).shape == (52, 78, 3)
-    main(singan.experiment, ["super-resolve", "--run", str(learned), "--factor", "2", "--reference", str(photo)])
+    assert use("super-resolve", *run, "--input", photo, "--factor", 1.3).shape == (34, 51, 3)
+    main(singan.experiment, ["super-resolve", "--run", str(learned), "--factor", "1.3", "--reference", str(photo)])
     assert "bicubic  PSNR" in capsys.readouterr().out
     assert use("animate", *run, "--frames", 3).shape[:2] == (16, 24)
     assert Image.open(learned / "animate.gif").format == "GIF"

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.layers import enlarge, shrink
 from jaxgen.networks import (
     DeepConvDiscriminator,
     DeepConvGenerator,
@@ -13,7 +14,6 @@ from jaxgen.networks import (
     WGANGPDiscriminator,
     WGANGPGenerator,
 )
-from jaxgen.networks.resnet import doubled, halved
 
 zeros, ones = jnp.zeros(4, jnp.int32), jnp.ones(4, jnp.int32)
 image = jax.random.normal(jax.random.key(1), (4, 8, 8, 1))
@@ -58,10 +58,10 @@ def test_labels_reach_every_conditional_network(network, x):
 
 def test_resampling():
     x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
-    assert doubled(jnp.asarray(x)).shape == (2, 6, 8, 5)
-    np.testing.assert_array_equal(doubled(jnp.asarray(x))[:, 1::2, ::2], x)
+    assert enlarge(jnp.asarray(x)).shape == (2, 6, 8, 5)
+    np.testing.assert_array_equal(enlarge(jnp.asarray(x))[:, 1::2, ::2], x)
     corners = [x[:, i:2:2, j::2] for i in (0, 1) for j in (0, 1)]
-    np.testing.assert_allclose(halved(jnp.asarray(x[:, :2])), sum(corners) / 4, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(shrink(jnp.asarray(x[:, :2])), sum(corners) / 4, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("pooling", "pixels"), [(jnp.sum, 1), (jnp.mean, 16)])
