@@ -4,6 +4,8 @@ Their parameters are those of all sizes, and each size uses the blocks up to its
 23,079,115 parameters and the discriminator 23,087,249.
 """
 
+from functools import partial
+
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
@@ -12,6 +14,8 @@ from jaxtyping import Array, Float
 from jaxgen.layers import Conv, EqualisedLearningRate, enlarge, minibatch_deviation, pixel_norm, shrink
 
 __all__ = ["ProgressiveDiscriminator", "ProgressiveGenerator", "growth"]
+
+leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
 
 def growth(height: int, width: int) -> tuple[int, ...]:
@@ -24,10 +28,6 @@ def growth(height: int, width: int) -> tuple[int, ...]:
 def layer(x: Array, kind: type[nn.Module], *sizes, gain: float = 2**0.5, **options) -> Array:
     """A layer with equalised learning rate."""
     return EqualisedLearningRate(kind(*sizes, kernel_init=nn.initializers.normal(1.0), **options), gain)(x)
-
-
-def leaky_relu(x: Array) -> Array:
-    return nn.leaky_relu(x, 0.2)
 
 
 class ProgressiveGenerator(nn.Module):
