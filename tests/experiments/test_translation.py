@@ -19,7 +19,7 @@ from jaxgen.training.runs import read_run, restore_run
 TINY = ["--width", "2", "--discriminator-width", "2", "--batch-size", "8", "--decay-from", "6"]
 EXPERIMENTS = {
     "pix2pix": (pix2pix, ["--image-size", "32", "--flip", "--jitter"]),
-    "cyclegan": (cyclegan, ["--image-size", "16", "--blocks", "1", "--pool-size", "20"]),
+    "cyclegan": (cyclegan, ["--image-size", "16", "--blocks", "1", "--pool-size", "20", "--identity-weight", "0.5"]),
     "discogan": (discogan, ["--image-size", "16", "--curriculum", "10"]),
     "stargan": (stargan, ["joint", "--image-size", "8", "--blocks", "1", "--discriminator-steps", "2"]),
 }
