@@ -228,12 +228,12 @@ def refiner(name: str, doc: str, start: int) -> Callable[[Experiment, list[str]]
 
 
 def softened(path: Path, size: tuple[int, int]) -> jax.Array:
-    """A mask file as weights in [0, 1], its white part grown by an eighth of the height and blurred at the border."""
-    with_border = Image.fromarray(read_image(path, 1)[..., 0])
-    if with_border.size[::-1] != size:
-        print(f"{path}: resized from {with_border.height}×{with_border.width} to {size[0]}×{size[1]}")
-        with_border = with_border.resize(size[::-1])
-    grown = with_border.filter(ImageFilter.MaxFilter(2 * (size[0] // 32) + 1))
+    """A mask file as weights in [0, 1], its white part grown by a 32nd of the height and blurred at the border."""
+    mask = Image.fromarray(read_image(path, 1)[..., 0])
+    if mask.size[::-1] != size:
+        print(f"{path}: resized from {mask.height}×{mask.width} to {size[0]}×{size[1]}")
+        mask = mask.resize(size[::-1])
+    grown = mask.filter(ImageFilter.MaxFilter(2 * (size[0] // 32) + 1))
     blurred = grown.filter(ImageFilter.GaussianBlur(size[0] / 40))
     return jnp.asarray(blurred, jnp.float32)[None, ..., None] / 255
 
