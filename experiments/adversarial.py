@@ -1,5 +1,6 @@
 """What the GAN experiments share: config, networks, what they evaluate and draw."""
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ import optax
 from flax import linen as nn
 
 from jaxgen import networks
+from jaxgen.augmentation import AUGMENTATIONS
 from jaxgen.data import Dataset, Mixture, load, toy_world
 from jaxgen.diagnose import diagnose
 from jaxgen.latent import slerp
@@ -95,6 +97,12 @@ class GANConfig(Config):
     """Decay of the averaged generator that is used for sampling; 0: none."""
     conditional: bool = False
     """Give the label to both players."""
+    accumulation: int = 1
+    """Take each batch in so many parts, whose gradients are averaged: the same step in less memory."""
+    augmentation: Literal[("none", *AUGMENTATIONS)] = "none"
+    """Of what the discriminator sees, for few data; `adaptive`: as much as it overfits."""
+    truncation: float | None = None
+    """Latents of samples with units further from 0 are drawn again: less varied, of higher quality."""
     inception: str | None = None
     """Weight file of Inception-v3, to compute FID and the like by it; default: by a classifier of the data."""
 
@@ -169,9 +177,9 @@ def optimisers(config: GANConfig) -> tuple[optax.GradientTransformation, optax.G
 
 def options(config: GANConfig) -> dict:
     """The fields of `GAN` that the config names alike."""
-    names = ("loss", "discriminator_steps", "latent", "ema", "penalty_weight", "unroll", "packing", "generator_batch")
-    penalty = None if config.penalty == "none" else config.penalty
-    return {name: getattr(config, name) for name in names} | {"penalty": penalty}
+    names = {field.name for field in dataclasses.fields(GAN)} & {field.name for field in dataclasses.fields(config)}
+    values = {name: getattr(config, name) for name in names - {"conditional"}}
+    return {name: None if value == "none" else value for name, value in values.items()}
 
 
 def build(config: GANConfig, data) -> GAN:

@@ -314,12 +314,16 @@ def game_eigenvalues(gan, state: State, batch: Batch, seed: int = 0) -> Complex[
         g, d = (player.replace(params=parameters[name]) for name, player in players.items())
         game = dataclasses.replace(gan, generator_optimiser=descent)
         moved_g, _ = game._generator_step(
-            g.replace(optimiser=descent.init(g.params)), d, jax.random.clone(key), image, label
+            g.replace(optimiser=descent.init(g.params)), d, jax.random.clone(key), image, label, state.probability
         )
         game = dataclasses.replace(gan, discriminator_optimiser=descent)
-        fake, _ = in_training(gan.generator, g.variables, latent, label)
+
+        def generate(latent, label):
+            return in_training(gan.generator, g.variables, latent, label)[0]
+
+        d = d.replace(optimiser=descent.init(d.params))
         moved_d, _ = game._discriminator_step(
-            d.replace(optimiser=descent.init(d.params)), jax.random.clone(key), image, fake, latent, label
+            d, jax.random.clone(key), image, latent, label, generate, state.probability
         )
         moved = {"generator": moved_g.params, "discriminator": moved_d.params}
         return jax.tree.map(jnp.subtract, moved, parameters)

@@ -1,5 +1,6 @@
-"""Parts with no opinion on the model: convolution, normalisation, resampling."""
+"""Parts with no opinion on the model: convolution, normalisation, resampling, attention."""
 
+from jaxgen.layers.attention import SelfAttention
 from jaxgen.layers.convolution import Conv, ConvTranspose, conv, conv_kernel, conv_transpose
 from jaxgen.layers.normalisation import (
     ConditionalBatchNorm,
@@ -16,6 +17,7 @@ __all__ = [
     "Conv",
     "ConvTranspose",
     "EqualisedLearningRate",
+    "SelfAttention",
     "SpectralNorm",
     "Upsample",
     "Upsampling",

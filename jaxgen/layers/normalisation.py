@@ -65,7 +65,7 @@ class SpectralNorm(nn.Module):
         dot = partial(jnp.dot, precision="highest")  # accelerators would round float32 products
         u = self.variable("spectral", "u", lambda: unit(jax.random.normal(self.make_rng("params"), w.shape[1:])))
         sigma = self.variable("spectral", "sigma", jnp.ones, ())
-        vector = u.value
+        vector = unit(u.value)  # shorter where it was averaged
         update = train and self.is_mutable_collection("spectral")
         for _ in range(self.iterations if update else 0):
             vector = unit(dot(unit(dot(constant, vector)), constant))

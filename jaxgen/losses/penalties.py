@@ -106,8 +106,14 @@ def orthogonality(params: PyTree) -> Scalar:
     ]
     if not kernels:
         raise ValueError("orthogonality: the parameters have no leaf called 'kernel'")
-    grams = [w.T @ w for w in kernels]
-    return sum(jnp.square(gram - jnp.diag(jnp.diag(gram))).sum() for gram in grams)
+
+    def off_diagonal(w):
+        if w.shape[0] < w.shape[1]:  # ||W Wᵀ|| = ||Wᵀ W||, of a smaller matrix
+            return jnp.square(w @ w.T).sum() - jnp.square(jnp.square(w).sum(0)).sum()
+        gram = w.T @ w
+        return jnp.square(gram - jnp.diag(jnp.diag(gram))).sum()
+
+    return sum(map(off_diagonal, kernels))
 
 
 def add_orthogonal_regularisation(weight: float) -> optax.GradientTransformation:

@@ -60,6 +60,8 @@ class InfoGAN(GAN):
         super().__post_init__()
         if self.packing > 1 or self.classes:
             raise ValueError("InfoGAN: neither packing nor labels, since Q reads the codes of one example at a time")
+        if self.truncation is not None:
+            raise ValueError("InfoGAN: its latents are uniform, so nothing is truncated")
         if self.continuous_scale is not None and not self.continuous_scale > 0:
             raise ValueError(f"continuous_scale={self.continuous_scale}: a positive number or None is needed")
 

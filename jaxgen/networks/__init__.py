@@ -1,6 +1,7 @@
 """Flax Linen modules, one file per published architecture."""
 
 from jaxgen.networks.beta_vae import BetaVAEDecoder, BetaVAEEncoder, FactorVAEDiscriminator
+from jaxgen.networks.biggan import BigGANDiscriminator, BigGANGenerator
 from jaxgen.networks.convolutional import ConvDecoder, ConvEncoder
 from jaxgen.networks.cyclegan import CycleGANGenerator
 from jaxgen.networks.dcgan import DCGANDiscriminator, DCGANGenerator, DeepConvDiscriminator, DeepConvGenerator
@@ -18,6 +19,8 @@ from jaxgen.networks.wgan_gp import WGANGPDiscriminator, WGANGPGenerator
 __all__ = [
     "BetaVAEDecoder",
     "BetaVAEEncoder",
+    "BigGANDiscriminator",
+    "BigGANGenerator",
     "ConvDecoder",
     "ConvEncoder",
     "CycleGANGenerator",

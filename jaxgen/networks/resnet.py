@@ -88,7 +88,8 @@ def constrained(layer: nn.Module, spectral_norm: bool, train: bool) -> Callable[
 class DiscriminatorBlock(nn.Module):
     """Two 3×3 convolutions, and half the size when downsampling, beside a shortcut: 1×1 unless nothing changes.
 
-    The first block of a network does not rectify its input, the image.
+    The first block of a network does not rectify its input, the image. Between its convolutions a block is as narrow
+    as its input, save the first; or, if `wide`, as wide as its output. Without a `kernel_init` they begin as Xavier's.
     """
 
     features: int
@@ -96,15 +97,17 @@ class DiscriminatorBlock(nn.Module):
     downsample: bool
     spectral_norm: bool
     dtype: Dtype | None
+    wide: bool = False
+    kernel_init: Callable | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool):
         def conv(features, size, init):
-            layer = Conv(features, (size, size), kernel_init=init, dtype=self.dtype)
+            layer = Conv(features, (size, size), kernel_init=self.kernel_init or init, dtype=self.dtype)
             return constrained(layer, self.spectral_norm, train)
 
         y = x if self.first else nn.relu(x)
-        y = nn.relu(conv(self.features if self.first else x.shape[-1], 3, residual)(y))
+        y = nn.relu(conv(self.features if self.first or self.wide else x.shape[-1], 3, residual)(y))
         y = conv(self.features, 3, residual)(y)
         if self.downsample:
             x, y = shrink(x), shrink(y)

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-__all__ = ["plot_curves", "plot_heat_map", "plot_kl_per_unit", "plot_scatter", "scatter_picture"]
+__all__ = ["plot_curves", "plot_heat_map", "plot_kl_per_unit", "plot_scatter", "plot_trade_off", "scatter_picture"]
 
 
 def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> None:
@@ -91,6 +91,18 @@ def plot_heat_map(
     for (row, column), value in np.ndenumerate(values):
         colour = "white" if value < 0.6 * values.max() else "black"
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize="small")
+    figure.savefig(path, dpi=80)
+
+
+def plot_trade_off(path: Path, figures: Mapping[str, Mapping[str, float]], x: str, y: str, title: str = "") -> None:
+    """One figure of merit against another, a point for each setting, joined in the order of the settings."""
+    points = np.array([(one[x], one[y]) for one in figures.values()])
+    figure = Figure(figsize=(5.5, 4), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+    axes.plot(*points.T, marker="o")
+    for name, point in zip(figures, points, strict=True):
+        axes.annotate(name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
+    axes.grid(alpha=0.3)
     figure.savefig(path, dpi=80)
 
 

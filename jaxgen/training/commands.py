@@ -64,6 +64,10 @@ def sample(experiment, args: list[str]) -> None:
         """The classes (categories of InfoGAN) to sample, each once; default: all."""
         codes: tuple[float, ...] = ()
         """The continuous codes of InfoGAN, trained in [-1, 1]; default: random."""
+        truncation: float | None = None
+        """Of a GAN's latents: those with units further from 0 are drawn again; default: the run's."""
+        standing_statistics: int = 0
+        """Compute a GAN's batch statistics anew over so many minibatches of samples; 0: those of training."""
         checkpoint: int | None = None
         """The step to use; default: the newest."""
 
@@ -75,12 +79,23 @@ def sample(experiment, args: list[str]) -> None:
     if options.n < 1:
         raise ValueError(f"--n {options.n}: at least 1 is needed")
     out = options.out or options.run / "samples.png"
+    state = states[options.member]
+    if options.truncation is not None:
+        if not hasattr(model, "truncation"):
+            raise ValueError("--truncation: only the latents of a GAN are truncated")
+        model = dataclasses.replace(model, truncation=options.truncation)
+    if options.standing_statistics:
+        if not hasattr(model, "standing_statistics") or options.standing_statistics < 0:
+            raise ValueError(f"--standing-statistics {options.standing_statistics}: only a GAN has them, at least 0")
+        state = jax.jit(model.standing_statistics, static_argnums=2)(
+            state, jax.random.key(options.seed), options.standing_statistics
+        )
     if experiment.row:
         if options.labels or options.codes:
             raise ValueError("--labels, --codes: this run's model translates images of the test set")
         _, test = load_data(config)
         chosen = order(options.seed, 0, min(options.n, len(test)), len(test))
-        save_image(out, _rows(experiment, model, data)(states[options.member], test.batch(chosen)))
+        save_image(out, _rows(experiment, model, data)(state, test.batch(chosen)))
         print(f"{len(chosen)} test images, translated at step {step}: {out}")
         return
     coded = hasattr(model, "codes")
@@ -112,7 +127,7 @@ def sample(experiment, args: list[str]) -> None:
         if options.codes:
             codes = codes._replace(continuous=jnp.tile(jnp.array(options.codes, jnp.float32), (n, 1)))
         extra = {"codes": codes}
-    samples = jax.jit(model.sample, static_argnums=2)(states[options.member], key, n, **extra)
+    samples = jax.jit(model.sample, static_argnums=2)(state, key, n, **extra)
     save_image(out, draw_samples(samples, columns))
     print(f"{n} samples of step {step}: {out}")
 

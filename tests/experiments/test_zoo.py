@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from support import SHORT, fails
 
-from experiments import dcgan, infogan, lsgan, sngan, unrolled_gan, vae, wgan, wgan_gp
+from experiments import biggan, dcgan, infogan, lsgan, sngan, unrolled_gan, vae, wgan, wgan_gp
 from jaxgen.data import Dataset
 from jaxgen.training.experiment import main
 
@@ -20,6 +20,7 @@ EXPERIMENTS = {
     "sngan": (sngan, [*TINY, "--conditional"]),
     "unrolled_gan": (unrolled_gan, ["--unroll", "1", "--eval-every", "4", "--width", "8", "--latent", "2"]),
     "infogan": (infogan, ["--width", "4", "--image-size", "8"]),
+    "biggan": (biggan, [*TINY, "--attention", "4", "--accumulation", "2", "--augmentation", "adaptive"]),
 }
 PICTURES = {
     "unrolled_gan": {"points.png"},
@@ -45,7 +46,7 @@ def test_run_folder_is_complete(runs, name):
         assert np.asarray(Image.open(runs / name / picture)).std() > 1
 
 
-@pytest.mark.parametrize("module", [dcgan, lsgan, wgan, wgan_gp, sngan, infogan])
+@pytest.mark.parametrize("module", [dcgan, lsgan, wgan, wgan_gp, sngan, infogan, biggan])
 def test_presets_of_mnist_and_cifar_make_a_step(module):
     """Traced without data or arithmetic."""
     for preset, shape in {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}.items():
@@ -100,6 +101,30 @@ def test_infogan_shows_the_codes_asked_for(runs, capsys, tmp_path):
     assert "has 2 continuous codes" in fails(capsys, infogan, [*sample, "--codes", "0.5"])
     assert "labels are 0 to 9" in fails(capsys, infogan, [*sample, "--labels", "10"])
     assert "has 0 continuous codes" in fails(capsys, lsgan, ["sample", "--run", runs / "lsgan", "--codes", "1"])
+
+
+def test_truncation_of_the_latents(runs, capsys, tmp_path):
+    run = ["--run", str(runs / "biggan")]
+    main(biggan.experiment, ["truncation", *run, "--thresholds", "0.5"])
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["0.5", "none", "pictures"]
+    found = json.loads((runs / "biggan" / "truncation.json").read_text())["figures"]
+    assert found.keys() == {"0.5", "None"} and found["0.5"]["fid"] != found["None"]["fid"]
+    for name in ("truncation", "truncation_samples"):
+        assert np.asarray(Image.open(runs / "biggan" / f"{name}.png")).std() > 1
+
+    def picture(*flags):
+        main(biggan.experiment, ["sample", *run, "--n", "10", "--out", str(tmp_path / "grid.png"), *flags])
+        return np.asarray(Image.open(tmp_path / "grid.png"))
+
+    assert (picture() != picture("--truncation", "0.1")).any()
+    assert (picture() != picture("--standing-statistics", "2")).any()
+    assert "a positive number" in fails(capsys, biggan, ["sample", *run, "--truncation", "-1"])
+    assert "uniform" in fails(capsys, infogan, ["sample", "--run", runs / "infogan", "--truncation", "1"])
+    assert "at least 0" in fails(capsys, biggan, ["sample", *run, "--standing-statistics", "-1"])
+    new = ["--run", tmp_path / "new", "--image-size", "8"]
+    assert "labels are needed" in fails(capsys, biggan, ["--source", "patches:photo:china", *new])
+    assert "a multiple of 2" in fails(capsys, biggan, ["--latent", "5", *new])
+    assert "batch of 9" in fails(capsys, biggan, ["--batch-size", "9", "--accumulation", "2", *new])
 
 
 def test_diagnosis_of_a_run(runs, capsys):

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
-from test_gan import again, batch, dense, largest_difference
+from test_gan import again, batch, convolutional, dense, largest_difference
 
 from jaxgen.losses import PENALTIES
 from jaxgen.models import GAN
@@ -52,12 +52,12 @@ def test_unrolled_gradient_equals_finite_differences(loss, unroll):
     )
     state = state.replace(step=jnp.int32(0))
     key = jax.random.key(3)
-    player, _ = gan._generator_step(state.generator, state.discriminator, jax.random.clone(key), *_one(data))
+    player, _ = gan._generator_step(state.generator, state.discriminator, jax.random.clone(key), *_one(data), None)
     gradient = state.generator.params["shift"] - player.params["shift"]  # SGD at rate 1
 
     def value(shift):
         moved = state.generator.replace(params={"shift": shift})
-        return gan._generator_step(moved, state.discriminator, jax.random.clone(key), *_one(data))[1]
+        return gan._generator_step(moved, state.discriminator, jax.random.clone(key), *_one(data), None)[1]
 
     for axis in range(2):
         step = 1e-5 * jnp.eye(2)[axis]
@@ -176,3 +176,92 @@ def test_packing_that_does_not_divide_the_minibatch_is_refused():
     gan = dense(packing=3)
     with pytest.raises(ValueError, match="minibatch of 8: packing=3 must divide it"):
         gan.step(gan.init(jax.random.key(0), batch(8)), batch(8))
+
+
+@pytest.mark.parametrize("options", [{}, {"generator_batch": 2}, {"loss": "wasserstein", "discriminator_steps": 2}])
+def test_accumulation_equals_the_whole_minibatch(options):
+    whole, parts = dense(classes=3, **options), dense(classes=3, accumulation=4, **options)
+    sgd = {"generator_optimiser": optax.sgd(1.0), "discriminator_optimiser": optax.sgd(1.0)}
+    whole, parts = dataclasses.replace(whole, **sgd), dataclasses.replace(parts, **sgd)
+    data = batch(16)
+    state = whole.init(jax.random.key(0), data)
+    (a, metrics), (b, of_parts) = whole.step(again(state), data), parts.step(again(state), data)
+    assert largest_difference(a.generator.params, state.generator.params) > 1e-4
+    assert largest_difference((a.generator, a.discriminator), (b.generator, b.discriminator)) < 1e-5
+    for name, value in metrics.items():
+        assert float(of_parts[name]) == pytest.approx(float(value), abs=1e-4), name
+
+
+def test_accumulation_must_divide_the_minibatch():
+    gan = dense(accumulation=3)
+    with pytest.raises(ValueError, match="batch of 8: the 3"):
+        gan.step(gan.init(jax.random.key(0), batch(8)), batch(8))
+
+
+def test_truncated_latents():
+    """Redrawn, not clipped: within ±t, of the density of the truncated normal, whose variance at t = 1 is 0.291."""
+    latent = dense().prior(jax.random.key(0), 5000, 1.0)
+    assert float(jnp.abs(latent).max()) <= 1
+    assert float((jnp.abs(latent) > 0.999).mean()) < 0.01
+    assert float(latent.var()) == pytest.approx(0.2911, abs=0.005)
+    gan, data = dense(), batch(8)
+    state = gan.init(jax.random.key(0), data)
+    truncated = dataclasses.replace(gan, truncation=0.01)
+    spread, less = (model.sample(state, jax.random.key(1), 64).std(0).mean() for model in (gan, truncated))
+    assert float(less) < 0.1 * float(spread)
+
+
+def test_standing_statistics_are_those_of_samples():
+    """The first layer's: mean and variance over 16 minibatches of 64 latents, within sampling error of the exact."""
+    gan, data = convolutional(ema=0.9), batch(8)
+    state = gan.init(jax.random.key(0), data)
+    standing = gan.standing_statistics(state, jax.random.key(1))
+    assert standing.generator is state.generator
+    found = standing.average["batch_stats"]["BatchNorm_0"]
+    kernel = state.average["params"]["Dense_0"]["kernel"]  # of z ~ N(0, I), so the variance is that of its columns
+    expected = jnp.square(kernel).sum(0).reshape(4, 4, -1).mean((0, 1))
+    np.testing.assert_allclose(found["var"], expected, rtol=0.2)
+    np.testing.assert_allclose(found["mean"], 0, atol=0.2 * float(jnp.sqrt(expected.max())))
+    images = gan.sample(standing, jax.random.key(2), 64)
+    assert bool((images != gan.sample(state, jax.random.key(2), 64)).any())
+    plain = convolutional().standing_statistics(state.replace(average=None), jax.random.key(1))  # the weights are equal
+    assert largest_difference(plain.generator.statistics["batch_stats"], standing.average["batch_stats"]) < 1e-6
+    with pytest.raises(ValueError, match="no batch normalisation"):
+        dense().standing_statistics(dense().init(jax.random.key(0), data), jax.random.key(1))
+
+
+@pytest.mark.parametrize("augmentation", ["diff_augment", "adaptive"])
+def test_augmentation_changes_what_the_discriminator_sees(augmentation):
+    plain, augmented = convolutional(), convolutional(augmentation=augmentation)
+    data = batch(8)
+    state = augmented.init(jax.random.key(0), data)
+    if augmentation == "adaptive":
+        after, metrics = augmented.step(again(state), data)
+        expected = max(0.0, (1 if float(metrics["discriminator_sign"]) > 0.6 else -1) * 8 / 500_000)
+        assert float(after.probability) == float(metrics["augmentation_probability"]) == pytest.approx(expected)
+        certain = state.replace(probability=jnp.float32(1))
+    else:
+        assert state.probability is None
+        certain = state
+    one, other = augmented.step(again(certain), data)[0], plain.step(again(state), data)[0]
+    assert largest_difference(one.discriminator.params, other.discriminator.params) > 1e-4
+    assert largest_difference(one.generator.params, other.generator.params) > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"augmentation": "magic"}, "choose from diff_augment, adaptive"),
+        ({"accumulation": 0}, "at least 1"),
+        ({"accumulation": 2, "unroll": 1}, "accumulation must be 1"),
+        ({"truncation": -1.0}, "a positive number or None"),
+    ],
+)
+def test_wrong_options_of_scale_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        dense(**options)
+
+
+def test_points_are_not_augmented():
+    with pytest.raises(ValueError, match="of images, but"):
+        small(augmentation="diff_augment").init(jax.random.key(0), points)

@@ -1,0 +1,203 @@
+"""BigGAN (Brock et al. 2019, arXiv:1809.11096), class-conditional.
+
+python -m experiments.biggan                   real digits, 16×16, one row a class
+python -m experiments.biggan mnist             28×28 (goal: a classifier reads ≥ 90% of the samples as asked for)
+python -m experiments.biggan cifar10           the authors' setting for CIFAR-10
+python -m experiments.biggan imagenet128 --source folder:PATH           the paper's, batches of 2048 in 8 parts
+python -m experiments.biggan truncation --run DIR        quality against variety, by the truncation of the latents
+
+Figures and pictures are by the averaged generator with standing statistics.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options
+from experiments.adversarial import evaluator as figures_of_gan
+from jaxgen.losses import add_orthogonal_regularisation
+from jaxgen.models import GAN
+from jaxgen.networks import BigGANDiscriminator, BigGANGenerator
+from jaxgen.networks.biggan import FACTORS, widths
+from jaxgen.networks.convolutional import pyramid
+from jaxgen.report import image_grid, plot_trade_off, save_image
+from jaxgen.training.command_line import parse
+from jaxgen.training.commands import load_data
+from jaxgen.training.experiment import main
+from jaxgen.training.runs import read_run, restore_run
+
+THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, None)
+
+
+@dataclass(frozen=True)
+class BigGANConfig(GANConfig):
+    embedding: int | None = 128
+    """Units of the classes' embedding, which all norms of the generator share, each beside a part of the latent; none:
+    every norm has a table of the classes."""
+    attention: int | None = 64
+    """Self-attention at images of this height."""
+    orthogonal: float = 1e-4
+    """Weight of the orthogonal regularisation of the generator."""
+    loss: str = "hinge"
+    generator_learning_rate: float = 2e-4
+    discriminator_learning_rate: float = 2e-4
+    b1: float = 0.0
+    ema: float = 0.9999
+    conditional: bool = True
+
+    @property
+    def convolutional(self) -> bool:
+        return True
+
+
+cifar10 = BigGANConfig(
+    source="tfds:cifar10",
+    flip=True,
+    width=256,
+    latent=128,
+    embedding=None,
+    attention=None,
+    orthogonal=0.0,
+    batch_size=50,
+    discriminator_steps=4,
+    steps=125_000,  # 500 epochs, of four steps of D each batch
+    checkpoint_every=1000,
+    eval_every=5000,
+)
+mnist = BigGANConfig(
+    source="tfds:mnist",
+    width=32,
+    latent=60,
+    embedding=32,
+    attention=14,
+    batch_size=64,
+    steps=10_000,
+    discriminator_steps=2,
+    ema=0.999,
+    checkpoint_every=1000,
+    eval_every=5000,
+)
+presets = {
+    "digits": replace(
+        mnist,
+        source="digits",
+        image_size=16,
+        width=16,
+        attention=8,
+        steps=2000,
+        eval_every=1000,
+        generator_learning_rate=5e-4,
+        discriminator_learning_rate=5e-4,
+    ),
+    "mnist": mnist,
+    "cifar10": cifar10,
+    "imagenet128": BigGANConfig(
+        source="folder:imagenet",
+        image_size=128,
+        flip=True,
+        width=96,
+        latent=120,
+        batch_size=2048,
+        accumulation=8,
+        discriminator_steps=2,
+        generator_learning_rate=5e-5,
+        steps=140_000,
+        checkpoint_every=1000,
+        eval_every=5000,
+    ),
+}
+
+
+def build(config: BigGANConfig, data) -> GAN:
+    if not (config.conditional and data.classes):
+        raise ValueError(f"--conditional, {config.source}: BigGAN is of classes, so labels are needed")
+    shape = data.example["image"].shape
+    side, width = shape[0], config.width or 96
+    if shape[0] == shape[1] and side in FACTORS:
+        make, judge = widths(side, width)
+        judge = tuple(f * (config.discriminator_width or width) // width for f in judge)
+        halvings = len(judge) - 1
+    else:  # small images as CIFAR-10's: equal widths, and two halvings
+        make = (width,) * len(pyramid(*shape[:2]))
+        judge, halvings = (config.discriminator_width or width,) * 4, 2
+    generator, discriminator = optimisers(config)
+    if config.orthogonal:
+        generator = optax.chain(add_orthogonal_regularisation(config.orthogonal), generator)
+    common = {"attention": config.attention, "dtype": config.dtype}
+    return GAN(
+        BigGANGenerator(shape, make, data.classes, config.embedding, **common),
+        BigGANDiscriminator(judge, halvings, data.classes, **common),
+        generator,
+        discriminator,
+        classes=data.classes,
+        **options(config),
+    )
+
+
+def standing(model: GAN) -> Callable:
+    """A function that gives a state its standing statistics."""
+    with_statistics = jax.jit(model.standing_statistics)
+    return lambda state: with_statistics(state, jax.random.key(2))
+
+
+def evaluator(config: BigGANConfig, model: GAN, train, test) -> Callable:
+    figures, prepared = figures_of_gan(config, model, train, test), standing(model)
+    return replace(figures, figures=lambda state: figures(prepared(state)))
+
+
+def pictures(config: BigGANConfig, model: GAN, state, train, test, run: Path) -> None:
+    draw(config, model, standing(model)(state), train, test, run)
+
+
+def truncation(experiment, args: list[str]) -> None:
+    """Figures of samples, and a row of them, at one truncation after another: truncation.json and pictures."""
+
+    @dataclass(frozen=True)
+    class Truncation:
+        run: Path
+        """The folder of the run."""
+        thresholds: tuple[float, ...] = tuple(filter(None, THRESHOLDS))
+        """The furthest from 0 that a unit of the latents may be; without truncation comes last."""
+        checkpoint: int | None = None
+        """The step to use; default: the newest."""
+
+    chosen = parse(Truncation, args, f"{experiment.script} truncation", truncation.__doc__)
+    config, data = read_run(experiment, chosen.run)
+    model, [state, *_], step = restore_run(experiment, chosen.run, config, data, chosen.checkpoint)
+    train, test = load_data(config)
+    found, rows = {}, []
+    label = jnp.arange(10, dtype=jnp.int32) % model.classes
+    for threshold in (*chosen.thresholds, None):
+        truncated = dataclasses.replace(model, truncation=threshold)
+        found[str(threshold)] = evaluator(config, truncated, train, test)(state)
+        prepared = standing(truncated)(state)
+        rows.append(jax.jit(truncated.sample, static_argnums=2)(prepared, jax.random.key(0), len(label), label))
+        shown = ("fid", "inception_score", "diversity", "label_accuracy")
+        print(threshold or "none", *(f"{name} {found[str(threshold)][name]:.4g}" for name in shown), flush=True)
+    (chosen.run / "truncation.json").write_text(json.dumps({"step": step, "figures": found}, indent=2) + "\n")
+    save_image(chosen.run / "truncation_samples.png", image_grid(np.concatenate(rows), len(label)))
+    plot_trade_off(chosen.run / "truncation.png", found, "diversity", "fid")
+    print(f"pictures  {chosen.run}/ truncation.png truncation_samples.png")
+
+
+experiment = gan_experiment(
+    __file__,
+    presets,
+    __doc__,
+    build=build,
+    evaluator=evaluator,
+    pictures=pictures,
+    best="label_accuracy",
+    mode="max",
+    commands={"truncation": truncation},
+)
+
+if __name__ == "__main__":
+    main(experiment)
