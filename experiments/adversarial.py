@@ -39,6 +39,7 @@ from jaxgen.networks.convolutional import pyramid
 from jaxgen.pixels import normalise
 from jaxgen.report import image_grid, plot_scatter, save_image
 from jaxgen.training import fit
+from jaxgen.training.command_line import flag_of
 from jaxgen.training.experiment import Config, Experiment
 
 SAMPLES = 10_000  # that figures of images are computed from
@@ -109,6 +110,13 @@ class GANConfig(Config):
     @property
     def convolutional(self) -> bool:
         return self.network not in ("mlp", *POINT_NETWORKS)
+
+
+def refuse(config: GANConfig, *names: str) -> None:
+    """ValueError where a field that this experiment has no use for is not its default."""
+    for field in dataclasses.fields(config):
+        if field.name in names and getattr(config, field.name) != field.default:
+            raise ValueError(f"{flag_of(field.name)}: this experiment has none")
 
 
 def gan_experiment(script: str, presets: Mapping[str, GANConfig], doc: str, **replaced: Any) -> Experiment:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options
+from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options, refuse
 from experiments.adversarial import evaluator as figures_of_gan
 from jaxgen.losses import add_orthogonal_regularisation
 from jaxgen.models import GAN
@@ -45,12 +45,10 @@ class BigGANConfig(GANConfig):
     """Self-attention at images of this height."""
     orthogonal: float = 1e-4
     """Weight of the orthogonal regularisation of the generator."""
-    loss: str = "hinge"
-    generator_learning_rate: float = 2e-4
-    discriminator_learning_rate: float = 2e-4
-    b1: float = 0.0
-    ema: float = 0.9999
-    conditional: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        refuse(self, "network", "spectral_norm")
 
     @property
     def convolutional(self) -> bool:
@@ -65,18 +63,25 @@ cifar10 = BigGANConfig(
     embedding=None,
     attention=None,
     orthogonal=0.0,
+    loss="hinge",
+    b1=0.0,
+    ema=0.9999,
+    conditional=True,
     batch_size=50,
     discriminator_steps=4,
     steps=125_000,  # 500 epochs, of four steps of D each batch
     checkpoint_every=1000,
     eval_every=5000,
 )
-mnist = BigGANConfig(
+mnist = replace(
+    cifar10,
     source="tfds:mnist",
+    flip=False,
     width=32,
     latent=60,
     embedding=32,
     attention=14,
+    orthogonal=1e-4,
     batch_size=64,
     steps=10_000,
     discriminator_steps=2,
@@ -98,12 +103,15 @@ presets = {
     ),
     "mnist": mnist,
     "cifar10": cifar10,
-    "imagenet128": BigGANConfig(
+    "imagenet128": replace(
+        cifar10,
         source="folder:imagenet",
         image_size=128,
-        flip=True,
         width=96,
         latent=120,
+        embedding=128,
+        attention=64,
+        orthogonal=1e-4,
         batch_size=2048,
         accumulation=8,
         discriminator_steps=2,

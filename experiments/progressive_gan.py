@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options
+from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options, refuse
 from jaxgen.data import read_image
 from jaxgen.models import ProgressiveGAN
 from jaxgen.models.progressive_gan import Stage
@@ -29,20 +29,12 @@ class ProgressiveGANConfig(GANConfig):
     """So many are seen while a stage fades in, and again before the next; the last stage goes on to the end."""
     factors: tuple[int, ...] = ()
     """The minibatch at each size, from 4×4 up, in units of the batch size; default: one unit each."""
-    width: int | None = 16
     widest: int = 512
     """The most channels of a layer."""
-    latent: int = 512
-    loss: str = "wasserstein_drift"
-    penalty: str = "gradient_penalty"
-    generator_learning_rate: float = 1e-3
-    discriminator_learning_rate: float = 1e-3
-    b1: float = 0.0
-    b2: float = 0.99
-    ema: float = 0.999
 
     def __post_init__(self):
         super().__post_init__()
+        refuse(self, "network", "spectral_norm", "conditional", "linear_decay")
         if self.stage_images < 1 or min(self.factors, default=1) < 1 or self.widest < 1:
             raise ValueError("--stage-images, --factors and --widest: at least 1 is needed")
 
@@ -56,6 +48,14 @@ cifar10 = ProgressiveGANConfig(
     image_size=32,
     flip=True,
     width=512,
+    latent=512,
+    loss="wasserstein_drift",
+    penalty="gradient_penalty",
+    generator_learning_rate=1e-3,
+    discriminator_learning_rate=1e-3,
+    b1=0.0,
+    b2=0.99,
+    ema=0.999,
     batch_size=64,
     steps=7 * 600_000 // 64,
     checkpoint_every=2000,
