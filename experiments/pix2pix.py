@@ -39,7 +39,7 @@ class Pix2PixConfig(TranslationConfig):
     """λ of the L1 loss."""
 
 
-digits = Pix2PixConfig("outline:digits", 32, width=16, discriminator_width=16, field=16, batch_size=16, steps=1500)
+digits = Pix2PixConfig("outline:digits", 32, width=16, discriminator_width=16, field=16, batch_size=16, steps=3000)
 colour = replace(digits, source="grey:patches:photo:china", image_size=64, width=16, steps=1500, flip=True)
 presets = {
     "digits": digits,

@@ -82,7 +82,7 @@ def test_only_the_scale_in_training_moves_and_begins_with_the_one_before(trained
 def test_reconstruction_is_learned_and_sets_the_amplitude_of_the_noise(trained, picture):
     (_, first, end), metrics = trained
     errors = [float(m["reconstruction_mse"]) for m in metrics]
-    assert errors[29] < 0.5 * errors[0] and errors[-1] < errors[29]
+    assert max(errors[29], errors[-1]) < 0.25 * errors[0]
     below = singan.reconstruct(first)  # which the second scale, not yet trained, only enlarges
     rmse = float(jnp.sqrt(jnp.square(below - real(picture)).mean()))
     np.testing.assert_allclose(end.amplitudes, [1, 0.1 * rmse], rtol=1e-4)
