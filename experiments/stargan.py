@@ -43,7 +43,17 @@ class StarGANConfig(TranslationConfig):
     """λ of the gradient penalty."""
 
 
-small = StarGANConfig("sprites-attributes", 32, width=16, discriminator_width=32, blocks=3, batch_size=16, steps=2000)
+small = StarGANConfig(
+    "sprites-attributes",
+    32,
+    width=16,
+    discriminator_width=32,
+    blocks=3,
+    batch_size=16,
+    steps=3000,
+    learning_rate=5e-4,
+    discriminator_steps=2,
+)
 presets = {
     "sprites": small,
     "joint": replace(small, source="joint:sprites-attributes:colour+sprites-attributes:shape"),

@@ -17,6 +17,7 @@ from jaxgen.data.options import Loader, Options
 __all__ = ["choose", "load", "load_joint", "load_sprites"]
 
 SIZE = 32  # of sprites, pixels a side
+NEAR = range(8, 24)  # the classes of x and y whose sprites lie in the middle two thirds of the image
 SPRITES = {"train": 20_000, "test": 2_000}
 FACTORS = {  # of sprites: by value of the attribute that of the factor
     "colour": {name: name for name in ("red", "green", "blue", "yellow")},
@@ -73,7 +74,8 @@ def load(argument: str, split: str, options: Options) -> Dataset | StreamedDatas
 
 def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
     """Coloured sprites of 32×32 pixels, with the attributes colour (4), shape (3) and scale (small, large), or the
-    `chosen` ones of these: 20,000 to train and 2,000 to test. Orientation and position are any.
+    `chosen` ones of these: 20,000 to train and 2,000 to test. Orientation is any, the position any of which the middle
+    two thirds of the original's images, which are shown, hold the whole sprite.
 
     Each choice of attributes has other images.
     """
@@ -85,15 +87,23 @@ def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
         raise ValueError(f"{name}: no attribute {', '.join(sorted(unknown))}; allowed are {', '.join(FACTORS)}")
     if options.channels == 1:
         raise ValueError(f"{name} has colours: 3 channels, not 1")
-    world = sprites.world("sprites-colour", replace(options, image_size=options.image_size or SIZE))
+    size = options.image_size or SIZE
+    world = sprites.world("sprites-colour", replace(options, image_size=size * 3 // 2))
     n, seed = SPRITES[split], [list(SPRITES).index(split), *(list(FACTORS).index(factor) for factor in known)]
     columns, fixed = {}, {}
-    for i, (factor, values) in enumerate(FACTORS.items()):
+
+    def draw(stream: int, count: int) -> np.ndarray:
         # Raw bits, as in `ordering`: they stay the same over NumPy's versions.
-        columns[factor] = (np.random.PCG64([*seed, 100 + i]).random_raw(n) % np.uint64(len(values))).astype(np.int32)
+        return (np.random.PCG64([*seed, stream]).random_raw(n) % np.uint64(count)).astype(np.int32)
+
+    for i, (factor, values) in enumerate(FACTORS.items()):
+        columns[factor] = draw(100 + i, len(values))
         classes = [world.classes(**{factor: value})[factor] for value in values.values()]
         fixed[factor] = np.array(classes, np.int32)[columns[factor]]
-    images = np.concatenate([world.images(part) for part in np.array_split(world.sample(seed, n, **fixed), 10)])
+    for i, factor in enumerate(("x", "y")):
+        fixed[factor] = NEAR.start + draw(200 + i, len(NEAR))
+    factors, shown = world.sample(seed, n, **fixed), slice(size // 4, size // 4 + size)
+    images = np.concatenate([world.images(part)[:, shown, shown] for part in np.array_split(factors, 10)])
     attributes = tuple(Attribute(factor, tuple(FACTORS[factor])) for factor in known)
     one_hot = [np.eye(len(one.values), dtype=np.int32)[columns[one.name]] for one in attributes]
     return Dataset({"image": images, "attributes": np.concatenate(one_hot, 1)}, name=name, attributes=attributes)
