@@ -64,6 +64,8 @@ def code_evaluator(config: InfoGANConfig, model: InfoGAN, train, test) -> Callab
     """As of every GAN, and the error of the categorical code as a classifier of the test set, where each category
     stands for the class that it most often meets in the training set."""
     rest = evaluator(config, model, train, test)
+    if not train.classes:
+        return rest
     infer = jax.jit(model.infer)
 
     def read(state, data):
@@ -71,8 +73,6 @@ def code_evaluator(config: InfoGANConfig, model: InfoGAN, train, test) -> Callab
         return map(np.concatenate, zip(*batches, strict=True))
 
     def evaluate(state) -> dict[str, float]:
-        if not train.classes:
-            return rest(state)
         met = np.zeros((config.categories, train.classes), int)
         np.add.at(met, tuple(read(state, train)), 1)
         code, label = read(state, test)
