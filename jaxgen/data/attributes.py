@@ -19,11 +19,8 @@ __all__ = ["choose", "load", "load_joint", "load_sprites"]
 SIZE = 32  # of sprites, pixels a side
 NEAR = range(8, 24)  # the classes of x and y whose sprites lie in the middle two thirds of the image
 SPRITES = {"train": 20_000, "test": 2_000}
-FACTORS = {  # of sprites: by value of the attribute that of the factor
-    "colour": {name: name for name in ("red", "green", "blue", "yellow")},
-    "shape": {name: name for name in sprites.SHAPES},
-    "scale": {"small": 0.7, "large": 1.0},
-}
+FACTORS = {"colour": ("red", "green", "blue", "yellow"), "shape": sprites.SHAPES, "scale": ("small", "large")}
+SCALES = ((0.5, 0.6, 0.7), (0.8, 0.9, 1.0))  # of each shape, small and large: the area does not tell the shape
 
 
 def load(argument: str, split: str, options: Options) -> Dataset | StreamedDataset:
@@ -90,21 +87,22 @@ def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
     size = options.image_size or SIZE
     world = sprites.world("sprites-colour", replace(options, image_size=size * 3 // 2))
     n, seed = SPRITES[split], [list(SPRITES).index(split), *(list(FACTORS).index(factor) for factor in known)]
-    columns, fixed = {}, {}
 
     def draw(stream: int, count: int) -> np.ndarray:
         # Raw bits, as in `ordering`: they stay the same over NumPy's versions.
         return (np.random.PCG64([*seed, stream]).random_raw(n) % np.uint64(count)).astype(np.int32)
 
-    for i, (factor, values) in enumerate(FACTORS.items()):
-        columns[factor] = draw(100 + i, len(values))
-        classes = [world.classes(**{factor: value})[factor] for value in values.values()]
-        fixed[factor] = np.array(classes, np.int32)[columns[factor]]
+    def classes(factor: str, values: Sequence) -> np.ndarray:
+        return np.array([world.classes(**{factor: value})[factor] for value in values], np.int32)
+
+    columns = {factor: draw(100 + i, len(values)) for i, (factor, values) in enumerate(FACTORS.items())}
+    fixed = {factor: classes(factor, FACTORS[factor])[columns[factor]] for factor in ("colour", "shape")}
+    fixed["scale"] = np.array([classes("scale", values) for values in SCALES])[columns["scale"], columns["shape"]]
     for i, factor in enumerate(("x", "y")):
         fixed[factor] = NEAR.start + draw(200 + i, len(NEAR))
     factors, shown = world.sample(seed, n, **fixed), slice(size // 4, size // 4 + size)
     images = np.concatenate([world.images(part)[:, shown, shown] for part in np.array_split(factors, 10)])
-    attributes = tuple(Attribute(factor, tuple(FACTORS[factor])) for factor in known)
+    attributes = tuple(Attribute(factor, FACTORS[factor]) for factor in known)
     one_hot = [np.eye(len(one.values), dtype=np.int32)[columns[one.name]] for one in attributes]
     return Dataset({"image": images, "attributes": np.concatenate(one_hot, 1)}, name=name, attributes=attributes)
 
