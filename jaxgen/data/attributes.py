@@ -71,8 +71,8 @@ def load(argument: str, split: str, options: Options) -> Dataset | StreamedDatas
 
 def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
     """Coloured sprites of 32×32 pixels, with the attributes colour (4), shape (3) and scale (small, large), or the
-    `chosen` ones of these: 20,000 to train and 2,000 to test. Orientation is any, the position any of which the middle
-    two thirds of the original's images, which are shown, hold the whole sprite.
+    `chosen` ones of these: 20,000 to train and 2,000 to test. They stand upright, at any position where the
+    middle two thirds of the original's images, which are shown, hold the whole of them.
 
     Each choice of attributes has other images.
     """
@@ -97,6 +97,7 @@ def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
 
     columns = {factor: draw(100 + i, len(values)) for i, (factor, values) in enumerate(FACTORS.items())}
     fixed = {factor: classes(factor, FACTORS[factor])[columns[factor]] for factor in ("colour", "shape")}
+    fixed["orientation"] = 0
     fixed["scale"] = np.array([classes("scale", values) for values in SCALES])[columns["scale"], columns["shape"]]
     for i, factor in enumerate(("x", "y")):
         fixed[factor] = NEAR.start + draw(200 + i, len(NEAR))
