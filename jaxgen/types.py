@@ -28,7 +28,8 @@ class Trainable(Protocol):
     `init` accepts arrays or `jax.ShapeDtypeStruct`s: only shapes are read, so `jax.eval_shape(model.init, key, batch)`
     describes the state without allocating it. A model whose step takes several minibatches (the k discriminator steps
     of a GAN) says how many in a property `minibatches`. One that is trained in phases (progressive growing) lists in
-    `phases` the models that take the steps, one after the other and `steps` each; all have the same state.
+    `phases` the models that take the steps, one after the other and `steps` each; all have the same state. One that can
+    tell from the metrics of a step why they are not finite (a flow) has a method `blame(metrics) -> str`.
     """
 
     def init(self, key: Key[Array, ""], batch: Batch) -> State:

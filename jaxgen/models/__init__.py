@@ -3,6 +3,7 @@
 from jaxgen.models.cyclegan import CycleGAN
 from jaxgen.models.discogan import DiscoGAN
 from jaxgen.models.factor_vae import FactorVAE
+from jaxgen.models.flow import NormalizingFlow
 from jaxgen.models.gan import GAN
 from jaxgen.models.infogan import InfoGAN
 from jaxgen.models.pix2pix import Pix2Pix
@@ -18,6 +19,7 @@ __all__ = [
     "DiscoGAN",
     "FactorVAE",
     "InfoGAN",
+    "NormalizingFlow",
     "Pix2Pix",
     "ProgressiveGAN",
     "SinGAN",

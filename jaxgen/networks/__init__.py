@@ -6,11 +6,14 @@ from jaxgen.networks.convolutional import ConvDecoder, ConvEncoder
 from jaxgen.networks.cyclegan import CycleGANGenerator
 from jaxgen.networks.dcgan import DCGANDiscriminator, DCGANGenerator, DeepConvDiscriminator, DeepConvGenerator
 from jaxgen.networks.discogan import DiscoGANDiscriminator, DiscoGANGenerator
+from jaxgen.networks.flow import Dequantiser, PointFlow
+from jaxgen.networks.glow import Glow
 from jaxgen.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from jaxgen.networks.mlp import MLPDecoder, MLPDiscriminator, MLPEncoder, MLPGenerator
 from jaxgen.networks.pix2pix import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.points import PointDiscriminator, PointGenerator
 from jaxgen.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
+from jaxgen.networks.realnvp import RealNVP
 from jaxgen.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from jaxgen.networks.singan import SinGANDiscriminator, SinGANGenerator
 from jaxgen.networks.stargan import StarGANDiscriminator, StarGANGenerator
@@ -28,9 +31,11 @@ __all__ = [
     "DCGANGenerator",
     "DeepConvDiscriminator",
     "DeepConvGenerator",
+    "Dequantiser",
     "DiscoGANDiscriminator",
     "DiscoGANGenerator",
     "FactorVAEDiscriminator",
+    "Glow",
     "InfoGANDiscriminator",
     "InfoGANGenerator",
     "MLPDecoder",
@@ -39,9 +44,11 @@ __all__ = [
     "MLPGenerator",
     "PatchGANDiscriminator",
     "PointDiscriminator",
+    "PointFlow",
     "PointGenerator",
     "ProgressiveDiscriminator",
     "ProgressiveGenerator",
+    "RealNVP",
     "ResNetDiscriminator",
     "ResNetGenerator",
     "SinGANDiscriminator",

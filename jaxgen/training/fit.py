@@ -151,7 +151,7 @@ def fit(
                 for count, inputs in feed(step, stop):
                     state, metrics = chunk(state, inputs, count)
                     pending.append((count, metrics))
-            values = _collect(pending, step)  # the one host sync
+            values = _collect(pending, step, getattr(model, "blame", None))  # the one host sync
             rate = (stop - step) / (time.perf_counter() - began)
             step = stop
 
@@ -280,8 +280,9 @@ def _feeder(dataset, mesh: Mesh, seed: int | Sequence[int], batch_size: int, ste
     return stream
 
 
-def _collect(pending: list[tuple[int, dict]], step: int) -> dict[str, float]:
-    """Mean of each metric over the steps of the chunks; NonFinite names the first step and metric that is not."""
+def _collect(pending: list[tuple[int, dict]], step: int, blame: Callable[..., str] | None) -> dict[str, float]:
+    """Mean of each metric over the steps of the chunks; NonFinite names the first step and metric that is not finite,
+    and says what the model can tell of it."""
     history = [
         {name: np.atleast_2d(values)[:, :count] for name, values in jax.device_get(metrics).items()}
         for count, metrics in pending
@@ -292,7 +293,8 @@ def _collect(pending: list[tuple[int, dict]], step: int) -> dict[str, float]:
         name = min(bad, key=lambda name: bad[name][0])
         i, member = bad[name]
         whose = f" of member {member}" if len(series[name]) > 1 else ""
-        raise NonFinite(f"step {step + i + 1}: {name}{whose} is {series[name][member, i]}")
+        why = blame({name: float(x[member, i]) for name, x in series.items()}) if blame else ""
+        raise NonFinite(f"step {step + i + 1}: {name}{whose} is {series[name][member, i]}{why and f' ({why})'}")
     means = {name: x.mean(axis=1, dtype=np.float64) for name, x in series.items()}
     count = len(next(iter(means.values())))
     return summary([{name: float(mean[member]) for name, mean in means.items()} for member in range(count)])
