@@ -10,7 +10,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-__all__ = ["plot_curves", "plot_heat_map", "plot_kl_per_unit", "plot_scatter", "plot_trade_off", "scatter_picture"]
+__all__ = [
+    "plot_curves",
+    "plot_densities",
+    "plot_heat_map",
+    "plot_kl_per_unit",
+    "plot_scatter",
+    "plot_trade_off",
+    "scatter_picture",
+]
 
 
 def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> None:
@@ -103,6 +111,19 @@ def plot_trade_off(path: Path, figures: Mapping[str, Mapping[str, float]], x: st
     for name, point in zip(figures, points, strict=True):
         axes.annotate(name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
     axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=80)
+
+
+def plot_densities(
+    path: Path, densities: Mapping[str, Float[np.ndarray, "h w"]], extent: tuple[float, float, float, float]
+) -> None:
+    """Densities over one rectangle of the plane side by side, in the colours of the first; rows go up. `extent`: left,
+    right, bottom, top."""
+    figure = Figure(figsize=(4 * len(densities), 4), layout="constrained")
+    highest = np.quantile(next(iter(densities.values())), 0.999)
+    for i, (name, density) in enumerate(densities.items()):
+        axes = figure.add_subplot(1, len(densities), i + 1, title=name)
+        axes.imshow(density, origin="lower", extent=extent, vmin=0, vmax=highest, cmap="magma")
     figure.savefig(path, dpi=80)
 
 
