@@ -16,6 +16,7 @@ from jaxgen.data import order, toy_world
 from jaxgen.models import NormalizingFlow
 from jaxgen.networks import Dequantiser
 from jaxgen.report import image_grid, plot_densities, save_image
+from jaxgen.training.command_line import flag_of
 from jaxgen.training.experiment import Config
 
 BATCH = 500
@@ -51,10 +52,20 @@ class FlowConfig(Config):
     """Of the noise, in evaluations: more tighten the bound."""
     remat: bool = False
     """Compute activations again for the gradient, to save memory."""
+    flow_steps: int = 8
+    """Steps of flow: of each level of Glow (K), or of a flow of points."""
+    levels: int = 2
+    """Scales (L); on the way to the next the image becomes half the size."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("draws", "flow_steps", "levels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{flag_of(name)} {getattr(self, name)}: at least 1 is needed")
 
 
 def build_flow(config: FlowConfig, data, network: Callable[..., nn.Module], alpha: float = 0.0) -> NormalizingFlow:
-    """The flow of `network`, a function of the classes."""
+    """The flow of `network`, (classes) -> module."""
     classes = data.classes if config.conditional else 0
     if config.conditional and not classes:
         raise ValueError(f"--conditional: {config.source} has no labels")
@@ -69,7 +80,7 @@ def build_flow(config: FlowConfig, data, network: Callable[..., nn.Module], alph
     elif config.warmup_steps:
         rate = optax.linear_schedule(0.0, rate, config.warmup_steps)
     return NormalizingFlow(
-        network(classes),
+        network(classes=classes),
         optax.chain(
             *([optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []),
             *([optax.add_decayed_weights(config.weight_decay)] if config.weight_decay else []),
@@ -154,8 +165,9 @@ def draw(config: FlowConfig, model: NormalizingFlow, state, train, test, run: Pa
     interpolations of test images; and of data with labels arithmetic on latents."""
     if len(model.network.shape) == 1:
         density, extent = density_of(config, model, state)
-        world = toy_world(config.source)
-        truth = np.stack([np.exp(np.asarray(world.log_prob(row))) for row in lattice(config.source)[0]])
+        world, places = toy_world(config.source), lattice(config.source)[0][::4, ::4]
+        truth = [np.exp(np.asarray(world.log_prob(some))) for some in np.split(places, 20)]
+        truth, density = np.concatenate(truth), density[::4, ::4]
         plot_densities(run / "density.png", {"truth": truth, "flow": density}, extent)
         return
     columns = 10

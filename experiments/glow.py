@@ -7,6 +7,7 @@ python -m experiments.glow cifar10             the paper's settings (goal: 3.35 
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -18,22 +19,12 @@ from jaxgen.training.experiment import Experiment, main
 
 @dataclass(frozen=True)
 class GlowConfig(FlowConfig):
-    levels: int = 2
-    """L: each begins with an image of half the size."""
-    flow_steps: int = 8
-    """K: of each level."""
     width: int = 64
     """Channels of the coupling's networks."""
     coupling: Literal["affine", "additive"] = "affine"
     """What a coupling does to the other half."""
     mixing: Literal["convolution", "lu", "reverse"] = "convolution"
     """Of the channels before each coupling: 1×1 convolution, also in its LU form, or reversal."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("levels", "flow_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: at least 1 is needed")
 
 
 presets = {
@@ -61,11 +52,8 @@ def build(config: GlowConfig, data) -> NormalizingFlow:
     if len(shape) == 1:
         raise ValueError(f"{config.source} has points, not images: experiments.realnvp has flows of points")
     options = config.levels, config.flow_steps, config.width, config.coupling, config.mixing
-    return build_flow(
-        config,
-        data,
-        lambda classes: Glow(shape, *options, classes=classes, remat=config.remat, dtype=config.dtype),
-    )
+    network = partial(Glow, shape, *options, remat=config.remat, dtype=config.dtype)
+    return build_flow(config, data, network)
 
 
 experiment = Experiment(Path(__file__).stem, presets, build, evaluator, draw, __doc__)

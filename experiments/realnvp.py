@@ -8,6 +8,7 @@ python -m experiments.realnvp moons --coupling affine
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +20,6 @@ from jaxgen.training.experiment import Experiment, main
 
 @dataclass(frozen=True)
 class RealNVPConfig(FlowConfig):
-    levels: int = 2
-    """Scales: after each but the last the image is half the size."""
     width: int = 32
     """Channels of the residual networks at full size; of points, units of the hidden layers."""
     blocks: int = 2
@@ -29,14 +28,6 @@ class RealNVPConfig(FlowConfig):
     """The flow sees logit(α + (1 - 2α) pixel); 0: the pixel."""
     coupling: Literal["spline", "affine"] = "spline"
     """Of points; that of images is affine."""
-    flow_steps: int = 8
-    """Couplings of points."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("levels", "blocks", "flow_steps"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: at least 1 is needed")
 
     @property
     def convolutional(self) -> bool:
@@ -78,10 +69,10 @@ def build(config: RealNVPConfig, data) -> NormalizingFlow:
     common = {"remat": config.remat, "dtype": config.dtype}
     if len(shape) == 1:
         hidden = (config.width, config.width)
-        points = lambda k: PointFlow(shape, config.coupling, config.flow_steps, hidden, classes=k, **common)  # noqa: E731
-        return build_flow(config, data, points)
-    images = lambda k: RealNVP(shape, config.levels, config.width, config.blocks, k, **common)  # noqa: E731
-    return build_flow(config, data, images, config.alpha)
+        network = partial(PointFlow, shape, config.coupling, config.flow_steps, hidden, **common)
+        return build_flow(config, data, network)
+    network = partial(RealNVP, shape, config.levels, config.width, config.blocks, **common)
+    return build_flow(config, data, network, config.alpha)
 
 
 experiment = Experiment(Path(__file__).stem, presets, build, evaluator, draw, __doc__)

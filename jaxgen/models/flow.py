@@ -163,7 +163,12 @@ class NormalizingFlow:
         return logit(x, self.alpha, inverse=True)[0] if self.alpha else x
 
     def sample(
-        self, state: FlowState, key: Key[Array, ""], n: int, label: Label = None, temperature: float | None = None
+        self,
+        state: FlowState,
+        key: Key[Array, ""],
+        n: int,
+        label: Label = None,
+        temperature: float | Float[Array, ""] | None = None,
     ) -> Float[Array, "n ..."]:
         """Decoded draws of N(0, temperature² I), images clipped to [-1, 1]. A conditional model without labels goes
         through its classes in turn."""
