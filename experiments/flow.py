@@ -142,7 +142,8 @@ def lattice(source: str) -> tuple[np.ndarray, tuple[float, float, float, float]]
     low, high = low - 0.25 * (high - low), high + 0.25 * (high - low)
     middles = (np.arange(SIDE) + 0.5) / SIDE
     axes = [a + (b - a) * middles for a, b in zip(low, high, strict=True)]
-    return np.stack(np.meshgrid(*axes), -1).astype(np.float32), (low[0], high[0], low[1], high[1])
+    extent = tuple(map(float, (low[0], high[0], low[1], high[1])))
+    return np.stack(np.meshgrid(*axes), -1).astype(np.float32), extent
 
 
 def density_of(config: FlowConfig, model: NormalizingFlow, state) -> tuple[np.ndarray, tuple[float, ...]]:
@@ -166,7 +167,7 @@ def draw(config: FlowConfig, model: NormalizingFlow, state, train, test, run: Pa
     if len(model.network.shape) == 1:
         density, extent = density_of(config, model, state)
         world, places = toy_world(config.source), lattice(config.source)[0][::4, ::4]
-        truth = [np.exp(np.asarray(world.log_prob(some))) for some in np.split(places, 20)]
+        truth = [np.exp(np.asarray(world.log_prob(some))) for some in np.split(places, 10)]
         truth, density = np.concatenate(truth), density[::4, ::4]
         plot_densities(run / "density.png", {"truth": truth, "flow": density}, extent)
         return
