@@ -1,6 +1,6 @@
 """RealNVP (Dinh et al. 2017, arXiv:1605.08803), and flows of points.
 
-python -m experiments.realnvp                  real digits, 8×8 of 16 grey levels, three minutes on a laptop
+python -m experiments.realnvp                  real digits, 8×8 of 16 grey levels, a minute on a laptop
 python -m experiments.realnvp mnist            28×28, three scales
 python -m experiments.realnvp cifar10          the paper's settings (goal: 3.49 bits/dim)
 python -m experiments.realnvp moons            points, by splines (Durkan et al. 2019); `swissroll`, `ring`
@@ -44,7 +44,7 @@ moons = RealNVPConfig(
     checkpoint_every=2000,
 )
 presets = {
-    "digits": RealNVPConfig(steps=4000, bits=4, cosine_decay=True, ema=0.999),
+    "digits": RealNVPConfig(steps=1000, bits=4, width=8, blocks=1, cosine_decay=True, ema=0.99),
     "mnist": RealNVPConfig(
         source="tfds:mnist", levels=3, steps=50 * 938, cosine_decay=True, ema=0.999, eval_every=5 * 938
     ),
