@@ -1,6 +1,7 @@
 """The systems, one file each: state, losses wired together, `init`, `step`, `sample` or `translate`."""
 
 from jaxgen.models.cyclegan import CycleGAN
+from jaxgen.models.diffusion import Diffusion
 from jaxgen.models.discogan import DiscoGAN
 from jaxgen.models.factor_vae import FactorVAE
 from jaxgen.models.flow import NormalizingFlow
@@ -16,6 +17,7 @@ __all__ = [
     "GAN",
     "VAE",
     "CycleGAN",
+    "Diffusion",
     "DiscoGAN",
     "FactorVAE",
     "InfoGAN",

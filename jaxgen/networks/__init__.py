@@ -11,12 +11,13 @@ from jaxgen.networks.glow import Glow
 from jaxgen.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from jaxgen.networks.mlp import MLPDecoder, MLPDiscriminator, MLPEncoder, MLPGenerator
 from jaxgen.networks.pix2pix import PatchGANDiscriminator, UNetGenerator
-from jaxgen.networks.points import PointDiscriminator, PointGenerator
+from jaxgen.networks.points import PointDenoiser, PointDiscriminator, PointGenerator
 from jaxgen.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from jaxgen.networks.realnvp import RealNVP
 from jaxgen.networks.resnet import ResNetDiscriminator, ResNetGenerator
 from jaxgen.networks.singan import SinGANDiscriminator, SinGANGenerator
 from jaxgen.networks.stargan import StarGANDiscriminator, StarGANGenerator
+from jaxgen.networks.unet import DiffusionUNet
 from jaxgen.networks.wgan_gp import WGANGPDiscriminator, WGANGPGenerator
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "DeepConvDiscriminator",
     "DeepConvGenerator",
     "Dequantiser",
+    "DiffusionUNet",
     "DiscoGANDiscriminator",
     "DiscoGANGenerator",
     "FactorVAEDiscriminator",
@@ -43,6 +45,7 @@ __all__ = [
     "MLPEncoder",
     "MLPGenerator",
     "PatchGANDiscriminator",
+    "PointDenoiser",
     "PointDiscriminator",
     "PointFlow",
     "PointGenerator",
