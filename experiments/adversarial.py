@@ -204,7 +204,7 @@ def evaluator(config: GANConfig, model: GAN, train, test) -> Callable:
 
     Unlabelled images have such figures only by Inception.
     """
-    if config.network in POINT_NETWORKS:
+    if len(train.example["image"].shape) == 1:
         return point_evaluator(config.source, model)
     if config.source.startswith("stacked-digits"):
         return stacked_evaluator(config, model)

@@ -100,12 +100,11 @@ class DiffusionUNet(nn.Module):
 
         wide = 4 * self.width
         embedding = time_embedding(time, self.width)
-        for i in range(2):
-            embedding = nn.Dense(wide, kernel_init=kernel_init, dtype=self.dtype)(
-                nn.swish(embedding) if i else embedding
-            )
+        embedding = nn.Dense(wide, kernel_init=kernel_init, dtype=self.dtype)(embedding)
+        embedding = nn.Dense(wide, kernel_init=kernel_init, dtype=self.dtype)(nn.swish(embedding))
         if self.classes:
-            embedding += nn.Embed(self.classes + 1, wide, nn.initializers.normal(0.02), dtype=self.dtype)(label)
+            small = nn.initializers.normal(0.02)
+            embedding += nn.Embed(self.classes + 1, wide, self.dtype, embedding_init=small)(label)
 
         channels, widths = x.shape[-1], [self.width * multiplier for multiplier in self.multipliers]
         x = conv(x, self.width)

@@ -17,12 +17,13 @@ import numpy as np
 import tyro
 from flax.errors import FlaxError
 from jax.sharding import Mesh
+from tqdm import tqdm
 
 from jaxgen.data import Dataset, StreamedDataset, image_files, load, order, read_image
 from jaxgen.diagnose import game_eigenvalues
 from jaxgen.pixels import to_uint8
 from jaxgen.report import draw_samples, image_grid, pictures_of, plot_curves, plot_diagnosis, save_image, write_page
-from jaxgen.training.command_line import find_run, parse, use_cpu_devices
+from jaxgen.training.command_line import find_run, flag_of, parse, use_cpu_devices
 from jaxgen.training.logging import as_json, read_metrics
 from jaxgen.training.mesh import data_mesh
 from jaxgen.training.population import summary
@@ -66,6 +67,12 @@ def sample(experiment, args: list[str]) -> None:
         """The continuous codes of InfoGAN, trained in [-1, 1]; default: random."""
         truncation: float | None = None
         """Of a GAN's latents: those with units further from 0 are drawn again; default: the run's."""
+        sampler: str | None = None
+        """Of a diffusion model: ancestral, ddim, dpm_solver or heun; default: the run's."""
+        sampling_steps: int | None = None
+        """Timesteps that it visits; default: the run's."""
+        guidance: float | None = None
+        """Scale of its classifier-free guidance; default: the run's."""
         standing_statistics: int = 0
         """Compute a GAN's batch statistics anew over so many minibatches of samples; 0: those of training."""
         checkpoint: int | None = None
@@ -80,10 +87,11 @@ def sample(experiment, args: list[str]) -> None:
         raise ValueError(f"--n {options.n}: at least 1 is needed")
     out = options.out or options.run / "samples.png"
     state = states[options.member]
-    if options.truncation is not None:
-        if not hasattr(model, "truncation"):
-            raise ValueError("--truncation: only the latents of a GAN are truncated")
-        model = dataclasses.replace(model, truncation=options.truncation)
+    for name in ("truncation", "sampler", "sampling_steps", "guidance"):
+        if (value := getattr(options, name)) is not None:
+            if not hasattr(model, name):
+                raise ValueError(f"{flag_of(name)}: this run's model has none")
+            model = dataclasses.replace(model, **{name: value})
     if options.standing_statistics:
         if not hasattr(model, "standing_statistics") or options.standing_statistics < 0:
             raise ValueError(f"--standing-statistics {options.standing_statistics}: only a GAN has them, at least 0")
@@ -127,8 +135,12 @@ def sample(experiment, args: list[str]) -> None:
         if options.codes:
             codes = codes._replace(continuous=jnp.tile(jnp.array(options.codes, jnp.float32), (n, 1)))
         extra = {"codes": codes}
-    samples = jax.jit(model.sample, static_argnums=2)(state, key, n, **extra)
-    save_image(out, draw_samples(samples, columns))
+    gradual = hasattr(model, "trajectory")  # many steps, which take a while
+    with tqdm(total=getattr(model, "sampling_steps", None), unit="step", disable=None if gradual else True) as bar:
+        if gradual:
+            extra["progress"] = lambda step: bar.update(int(step) - bar.n)
+        samples = jax.jit(partial(model.sample, n=n, **extra))(state, key)
+        save_image(out, draw_samples(samples, columns))
     print(f"{n} samples of step {step}: {out}")
 
 

@@ -1,0 +1,351 @@
+"""Denoising diffusion (Ho et al. 2020, arXiv:2006.11239), its fast samplers, and flow matching.
+
+python -m experiments.diffusion                     real digits, 16×16, in four minutes on 2 cores
+python -m experiments.diffusion mnist               28×28
+python -m experiments.diffusion ddpm                the paper's settings on CIFAR-10
+python -m experiments.diffusion moons               points in the plane, with their density; also swissroll, ring
+python -m experiments.diffusion flow_matching       the digits by straight paths (Lipman et al. 2023)
+python -m experiments.diffusion samplers --run DIR  quality against time, of all samplers
+python -m experiments.diffusion guidance --run DIR  class accuracy and quality against the scale of guidance
+python -m experiments.diffusion edit --run DIR --input FILE --strength 0.4
+python -m experiments.diffusion inpaint --run DIR --input FILE --mask FILE
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.adversarial import BATCH, ByFeatures, draw_neighbours
+from experiments.adversarial import evaluator as evaluator_of_samples
+from jaxgen.data import read_image
+from jaxgen.latent import slerp
+from jaxgen.losses.diffusion import PREDICTIONS, SCHEDULES, WEIGHTINGS
+from jaxgen.models import Diffusion
+from jaxgen.models.diffusion import SAMPLERS, VARIANCES
+from jaxgen.networks import DiffusionUNet, PointDenoiser
+from jaxgen.pixels import to_uint8
+from jaxgen.report import image_grid, plot_trade_off, save_image
+from jaxgen.training.command_line import parse
+from jaxgen.training.commands import load_data
+from jaxgen.training.experiment import Config, Experiment, main
+from jaxgen.training.runs import read_run, restore_run
+
+TEST = 1000  # at most so many test images are measured in bits
+EVALUATIONS = 20  # timesteps of each at which the bound is estimated
+FRAMES = 10  # of the picture of the way from noise to image
+COMPARED = (("ancestral", None), ("ddim", 50), ("ddim", 20), ("ddim", 10), ("dpm_solver", 20), ("dpm_solver", 10))
+
+
+@dataclass(frozen=True)
+class DiffusionConfig(Config):
+    network: Literal["unet", "points"] = "unet"
+    """The U-Net, or for points a perceptron."""
+    width: int = 32
+    """Channels of the U-Net at full size; units of a layer for points."""
+    multipliers: tuple[int, ...] = (1, 2, 2)
+    """Of the width, at each resolution of the U-Net, from full size on."""
+    blocks: int = 2
+    """Residual blocks at each resolution."""
+    attention: tuple[int, ...] = ()
+    """Heights at which pixels attend to each other, besides the lowest."""
+    dropout: float = 0.0
+    """Of the residual blocks."""
+    timesteps: int = 1000
+    """T."""
+    schedule: Literal[tuple(SCHEDULES)] = "cosine"
+    """Of the noise; `rectified` with --prediction flow is flow matching."""
+    prediction: Literal[tuple(PREDICTIONS)] = "velocity"
+    """What the network predicts."""
+    weighting: Literal[tuple(WEIGHTINGS)] = "simple"
+    """Of the loss over noise levels; `bound`: the variational bound."""
+    variance: Literal[VARIANCES] = "large"
+    """Of a step back in the bound and in ancestral sampling."""
+    conditional: bool = False
+    """Give the label to the network."""
+    label_dropout: float = 0.1
+    """The share of labels hidden in training, for guidance."""
+    guidance: float = 0.0
+    """Scale of classifier-free guidance when sampling; 0: none."""
+    ema: float = 0.999
+    """Decay of the averaged parameters that are used for sampling; 0: none."""
+    sampler: Literal[SAMPLERS] = "dpm_solver"
+    """Of pictures and figures."""
+    sampling_steps: int = 20
+    """Timesteps that it visits."""
+    eta: float = 0.0
+    """Noise of DDIM: 0 is deterministic."""
+    learning_rate: float = 1e-3
+    """Adam's, at its height."""
+    warm_up: int = 200
+    """Steps until then."""
+    decay: bool = True
+    """Let the learning rate fall to 0 over the run, by a cosine."""
+    inception: str | None = None
+    """Weight file of Inception-v3, to compute FID and the like by it; default: by a classifier of the data."""
+
+    @property
+    def convolutional(self) -> bool:
+        return self.network == "unet"
+
+
+digits = DiffusionConfig("digits", 16, multipliers=(1, 2), conditional=True, steps=3000, eval_every=1000)
+points = DiffusionConfig(
+    "moons", network="points", width=256, steps=6000, batch_size=512, eval_every=2000, sampling_steps=50
+)
+presets = {
+    "digits": digits,
+    "mnist": replace(digits, source="tfds:mnist", image_size=None, multipliers=(1, 2, 2), steps=6000),
+    "ddpm": DiffusionConfig(
+        source="tfds:cifar10",
+        width=128,
+        multipliers=(1, 2, 2, 2),
+        attention=(16,),
+        dropout=0.1,
+        schedule="linear",
+        prediction="noise",
+        ema=0.9999,
+        sampler="ancestral",
+        sampling_steps=1000,
+        learning_rate=2e-4,
+        warm_up=5000,
+        decay=False,
+        flip=True,
+        batch_size=128,
+        steps=800_000,
+        checkpoint_every=5000,
+        eval_every=50_000,
+    ),
+    "flow_matching": replace(digits, schedule="rectified", prediction="flow", sampler="ddim"),
+    "moons": points,
+    "swissroll": replace(points, source="swissroll"),
+    "ring": replace(points, source="ring"),
+}
+
+
+def build(config: DiffusionConfig, data) -> Diffusion:
+    shape = data.example["image"].shape
+    if (len(shape) == 1) != (config.network == "points"):
+        what, allowed = ("points", "points") if len(shape) == 1 else ("images", "unet")
+        raise ValueError(f"--network {config.network}: for {what} of shape {shape} choose {allowed}")
+    classes = data.classes if config.conditional else 0
+    if config.conditional and not classes:
+        raise ValueError(f"{config.source} has no labels to condition on")
+    if config.warm_up >= config.steps > 0 and config.decay:
+        raise ValueError(f"--warm-up {config.warm_up}: less than --steps {config.steps} is needed")
+    outputs = 2 if config.variance == "learned" else 1
+    common = {"outputs": outputs, "classes": classes, "dtype": config.dtype}
+    if config.network == "points":
+        network = PointDenoiser((config.width,) * 3, **common)
+    else:
+        parts = config.multipliers, config.blocks, config.attention, config.dropout
+        network = DiffusionUNet(config.width, *parts, **common)
+    end = 0.0 if config.decay else config.learning_rate
+    rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warm_up, max(config.steps, 1), end)
+    names = "timesteps schedule prediction weighting variance label_dropout ema sampler sampling_steps eta guidance"
+    return Diffusion(
+        shape,
+        network,
+        optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate)),
+        classes=classes,
+        clip=len(shape) == 3,
+        **{name: getattr(config, name) for name in names.split()},
+    )
+
+
+def evaluator(config: DiffusionConfig, model: Diffusion, train, test) -> Callable:
+    """The figures of samples, as of a GAN's; and of test images the variational bound in bits per dimension."""
+    figures_of = evaluator_of_samples(config, model, train, test)
+    if config.network == "points":
+        return figures_of
+    bits = jax.jit(model.bits_per_dim, static_argnums=3)
+    count = min(TEST, len(test))
+
+    def evaluate(state) -> dict[str, float]:
+        found = []
+        for i, index in enumerate(np.array_split(np.arange(count), max(1, count // 100))):
+            found.append(bits(state, jax.random.key(i), test.batch(index), EVALUATIONS))
+        return {"bits_per_dim": float(np.concatenate(found).mean())} | figures_of(state)
+
+    return ByFeatures(evaluate, extractor) if (extractor := getattr(figures_of, "extractor", None)) else evaluate
+
+
+def pictures(config: DiffusionConfig, model: Diffusion, state, train, test, run: Path) -> None:
+    """The way from noise to images; walks between latents; test images whose right half is made anew; the training
+    images nearest to samples."""
+    if config.network == "points":
+        return
+    rows = model.classes or 8
+    label = jnp.arange(rows, dtype=jnp.int32) if model.classes else None
+    key = jax.random.key(1)
+    frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, key, rows, label, FRAMES)
+    save_image(run / "trajectory.png", image_grid(jnp.swapaxes(frames, 0, 1).reshape(-1, *model.shape), FRAMES))
+    ends = jax.random.normal(key, (2, rows, 1, int(np.prod(model.shape))))
+    path = jax.jit(slerp)(*ends, jnp.linspace(0, 1, FRAMES)[:, None]).reshape(-1, *model.shape)
+    walked = replace(model, sampler="ddim", eta=0.0)
+    images = jax.jit(walked.decode)(state, path, None if label is None else jnp.repeat(label, FRAMES))
+    save_image(run / "interpolations.png", image_grid(images, FRAMES))
+    batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), 10)).astype(int))
+    mask = (jnp.arange(model.shape[1]) < model.shape[1] // 2)[:, None].astype(jnp.float32)
+    image, label = jnp.asarray(batch["image"]), jnp.asarray(batch["label"]) if model.classes else None
+    inpaint = jax.jit(replace(model, sampler="ddim", eta=1.0, sampling_steps=min(100, model.timesteps)).inpaint)
+    made = [inpaint(state, jax.random.key(i), image, mask, label) for i in range(3)]
+    known = jnp.where(mask > 0, image, 127).astype(jnp.uint8)
+    shown = jnp.stack([image, known, *(to_uint8(x) for x in made)], axis=1)
+    names = ("image", "known", "made", "made", "made")
+    save_image(run / "inpainting.png", image_grid(shown.reshape(-1, *model.shape), 5, names=names))
+    draw_neighbours(model, state, train, run)
+
+
+@dataclass(frozen=True)
+class OnRun:
+    """What the commands on a run share."""
+
+    run: Path
+    """The folder of the run."""
+    checkpoint: int | None = None
+    """The step to use; default: the newest."""
+
+    def restored(self, experiment: Experiment):
+        """The config, the model, its state and the step."""
+        config, data = read_run(experiment, self.run)
+        model, [state, *_], step = restore_run(experiment, self.run, config, data, self.checkpoint)
+        return config, model, state, step
+
+
+def compare(experiment: Experiment, options: OnRun, name: str, variants: dict[str, dict], x: str, y: str) -> None:
+    """Figures of samples, seconds for a batch of them and a row of pictures, of the run's model with other fields."""
+    config, model, state, step = options.restored(experiment)
+    train, test = load_data(config)
+    classes = model.classes or 8
+    label = jnp.arange(2 * classes, dtype=jnp.int32) % model.classes if model.classes else None
+    found, rows = {}, []
+    for variant, fields in variants.items():
+        one = replace(model, **fields)
+        draw = jax.jit(one.sample, static_argnums=2)
+        rows.append(jax.block_until_ready(draw(state, jax.random.key(0), 2 * classes, label)))
+        figures = evaluator_of_samples(config, one, train, test)(state)  # which also compiles it
+        timed = jax.jit(one.sample, static_argnums=2).lower(state, jax.random.key(0), BATCH).compile()
+        began = time.perf_counter()
+        jax.block_until_ready(timed(state, jax.random.key(1)))
+        found[variant] = {"seconds": time.perf_counter() - began} | figures
+        shown = [key for key in ("seconds", "fid", "precision", "recall", "label_accuracy") if key in found[variant]]
+        print(f"{variant:14}", *(f"{key} {found[variant][key]:.4g}" for key in shown), flush=True)
+    record = {"step": step, "samples_timed": BATCH, "figures": found}
+    (options.run / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
+    grid = image_grid(np.concatenate(rows), 2 * classes, row_names=tuple(variants))
+    save_image(options.run / f"{name}_samples.png", grid)
+    plot_trade_off(options.run / f"{name}.png", found, x, y)
+    print(f"pictures  {options.run}/ {name}.png {name}_samples.png")
+
+
+def samplers(experiment: Experiment, args: list[str]) -> None:
+    """Quality of samples and the time that they take, by each sampler: samplers.json and pictures."""
+    options = parse(OnRun, args, f"{experiment.script} samplers", samplers.__doc__)
+    timesteps = options.restored(experiment)[0].timesteps
+    variants = {
+        f"{sampler} {steps or timesteps}": {"sampler": sampler, "sampling_steps": steps, "eta": 0.0}
+        for sampler, steps in COMPARED
+        if (steps or 0) <= timesteps
+    }
+    compare(experiment, options, "samplers", variants, "seconds", "fid")
+
+
+def guidance(experiment: Experiment, args: list[str]) -> None:
+    """Class accuracy and quality of samples at one scale of guidance after another: guidance.json and pictures."""
+
+    @dataclass(frozen=True)
+    class Guidance(OnRun):
+        scales: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+        """w: 0 is none."""
+
+    options = parse(Guidance, args, f"{experiment.script} guidance", guidance.__doc__)
+    if not options.restored(experiment)[1].classes:
+        raise ValueError(f"{options.run}: guidance is of a conditional run, see --conditional")
+    variants = {f"w = {scale:g}": {"guidance": scale} for scale in options.scales}
+    compare(experiment, options, "guidance", variants, "label_accuracy", "fid")
+
+
+@dataclass(frozen=True)
+class Use(OnRun):
+    input: Path = dataclasses.field(kw_only=True)
+    """The image."""
+    label: int | None = None
+    """Its class, for a conditional model."""
+    n: int = 4
+    """How many results."""
+    seed: int = 0
+    """Of the noise."""
+    out: Path | None = None
+    """The PNG to write; default: one with the command's name in the run folder."""
+
+    def prepared(self, experiment: Experiment):
+        """The model, its state, n times the image, and their labels."""
+        _, model, state, _ = self.restored(experiment)
+        if len(model.shape) != 3:
+            raise ValueError(f"{self.run}: a run of points has no images to work on")
+        if self.n < 1:
+            raise ValueError(f"--n {self.n}: at least 1 is needed")
+        if self.label is not None and not 0 <= self.label < model.classes:
+            raise ValueError(f"--label {self.label}: this run has {model.classes} classes, from 0")
+        image = jnp.asarray(read_image(self.input, model.shape[-1], model.shape[:2]))
+        hidden = model.classes if self.label is None else self.label  # the label of none
+        label = jnp.full(self.n, hidden, jnp.int32) if model.classes else None
+        return model, state, jnp.tile(image[None], (self.n, 1, 1, 1)), label
+
+    def write(self, name: str, image, made) -> None:
+        path = self.out or self.run / f"{name}.png"
+        shown = jnp.concatenate([image[:1], to_uint8(made)])
+        save_image(path, image_grid(shown, len(shown), names=("input", *["result"] * len(made))))
+        print(f"{len(made)} results beside the image: {path}")
+
+
+def edit(experiment: Experiment, args: list[str]) -> None:
+    """An image, noised up to some strength and denoised: a sketch becomes one of the data's kind (SDEdit)."""
+
+    @dataclass(frozen=True)
+    class Edit(Use):
+        strength: float = 0.5
+        """Up to which share of the timesteps: near 0 the image stays, at 1 nothing is left of it."""
+
+    options = parse(Edit, args, f"{experiment.script} edit", edit.__doc__)
+    model, state, image, label = options.prepared(experiment)
+    made = jax.jit(model.edit, static_argnums=3)(state, jax.random.key(options.seed), image, options.strength, label)
+    options.write("edit", image, made)
+
+
+def inpaint(experiment: Experiment, args: list[str]) -> None:
+    """An image, made anew where the mask is black."""
+
+    @dataclass(frozen=True)
+    class Inpaint(Use):
+        mask: Path = dataclasses.field(kw_only=True)
+        """White where the image is known."""
+
+    options = parse(Inpaint, args, f"{experiment.script} inpaint", inpaint.__doc__)
+    model, state, image, label = options.prepared(experiment)
+    mask = (jnp.asarray(read_image(options.mask, 1, model.shape[:2])) > 127).astype(jnp.float32)
+    made = jax.jit(model.inpaint)(state, jax.random.key(options.seed), image, mask, label)
+    options.write("inpaint", image, made)
+
+
+experiment = Experiment(
+    Path(__file__).stem,
+    presets,
+    build,
+    evaluator,
+    pictures,
+    __doc__,
+    commands={"samplers": samplers, "guidance": guidance, "edit": edit, "inpaint": inpaint},
+)
+
+if __name__ == "__main__":
+    main(experiment)
