@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.adversarial import BATCH, ByFeatures, draw_neighbours
+from experiments.adversarial import BATCH, ByFeatures, draw_neighbours, sampled
 from experiments.adversarial import evaluator as evaluator_of_samples
 from jaxgen.data import read_image
 from jaxgen.latent import slerp
@@ -185,10 +185,10 @@ def pictures(config: DiffusionConfig, model: Diffusion, state, train, test, run:
         return
     rows = model.classes or 8
     label = jnp.arange(rows, dtype=jnp.int32) if model.classes else None
-    key = jax.random.key(1)
-    frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, key, rows, label, FRAMES)
+    way_key, walk_key = jax.random.split(jax.random.key(1))
+    frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, way_key, rows, label, FRAMES)
     save_image(run / "trajectory.png", image_grid(jnp.swapaxes(frames, 0, 1).reshape(-1, *model.shape), FRAMES))
-    ends = jax.random.normal(key, (2, rows, 1, int(np.prod(model.shape))))
+    ends = jax.random.normal(walk_key, (2, rows, 1, int(np.prod(model.shape))))
     path = jax.jit(slerp)(*ends, jnp.linspace(0, 1, FRAMES)[:, None]).reshape(-1, *model.shape)
     walked = replace(model, sampler="ddim", eta=0.0)
     images = jax.jit(walked.decode)(state, path, None if label is None else jnp.repeat(label, FRAMES))
@@ -225,23 +225,19 @@ def compare(experiment: Experiment, options: OnRun, name: str, variants: dict[st
     """Figures of samples, seconds for a batch of them and a row of pictures, of the run's model with other fields."""
     config, model, state, step = options.restored(experiment)
     train, test = load_data(config)
-    classes = model.classes or 8
-    label = jnp.arange(2 * classes, dtype=jnp.int32) % model.classes if model.classes else None
-    found, rows = {}, []
+    columns, found, rows = 2 * (model.classes or 8), {}, []
     for variant, fields in variants.items():
         one = replace(model, **fields)
-        draw = jax.jit(one.sample, static_argnums=2)
-        rows.append(jax.block_until_ready(draw(state, jax.random.key(0), 2 * classes, label)))
-        figures = evaluator_of_samples(config, one, train, test)(state)  # which also compiles it
-        timed = jax.jit(one.sample, static_argnums=2).lower(state, jax.random.key(0), BATCH).compile()
+        figures = evaluator_of_samples(config, one, train, test)(state)
         began = time.perf_counter()
-        jax.block_until_ready(timed(state, jax.random.key(1)))
+        images = next(sampled(one, state, BATCH))  # compiled by now
         found[variant] = {"seconds": time.perf_counter() - began} | figures
+        rows.append(images[:columns])
         shown = [key for key in ("seconds", "fid", "precision", "recall", "label_accuracy") if key in found[variant]]
         print(f"{variant:14}", *(f"{key} {found[variant][key]:.4g}" for key in shown), flush=True)
     record = {"step": step, "samples_timed": BATCH, "figures": found}
     (options.run / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
-    grid = image_grid(np.concatenate(rows), 2 * classes, row_names=tuple(variants))
+    grid = image_grid(np.concatenate(rows), columns, row_names=tuple(variants))
     save_image(options.run / f"{name}_samples.png", grid)
     plot_trade_off(options.run / f"{name}.png", found, x, y)
     print(f"pictures  {options.run}/ {name}.png {name}_samples.png")
