@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +27,7 @@ import optax
 
 from experiments.adversarial import BATCH, ByFeatures, draw_neighbours, sampled
 from experiments.adversarial import evaluator as evaluator_of_samples
+from experiments.density import density_evaluator, draw_density
 from jaxgen.data import read_image
 from jaxgen.latent import slerp
 from jaxgen.losses.diffusion import PREDICTIONS, SCHEDULES, WEIGHTINGS
@@ -33,7 +35,7 @@ from jaxgen.models import Diffusion
 from jaxgen.models.diffusion import SAMPLERS, VARIANCES
 from jaxgen.networks import DiffusionUNet, PointDenoiser
 from jaxgen.pixels import to_uint8
-from jaxgen.report import image_grid, plot_trade_off, save_image
+from jaxgen.report import image_grid, plot_trade_off, save_image, scatter_picture
 from jaxgen.training.command_line import parse
 from jaxgen.training.commands import load_data
 from jaxgen.training.experiment import Config, Experiment, main
@@ -85,9 +87,9 @@ class DiffusionConfig(Config):
     """Noise of DDIM: 0 is deterministic."""
     learning_rate: float = 1e-3
     """Adam's, at its height."""
-    warm_up: int = 200
+    warmup_steps: int = 200
     """Steps until then."""
-    decay: bool = True
+    cosine_decay: bool = True
     """Let the learning rate fall to 0 over the run, by a cosine."""
     inception: str | None = None
     """Weight file of Inception-v3, to compute FID and the like by it; default: by a classifier of the data."""
@@ -116,8 +118,8 @@ presets = {
         sampler="ancestral",
         sampling_steps=1000,
         learning_rate=2e-4,
-        warm_up=5000,
-        decay=False,
+        warmup_steps=5000,
+        cosine_decay=False,
         flip=True,
         batch_size=128,
         steps=800_000,
@@ -139,8 +141,8 @@ def build(config: DiffusionConfig, data) -> Diffusion:
     classes = data.classes if config.conditional else 0
     if config.conditional and not classes:
         raise ValueError(f"{config.source} has no labels to condition on")
-    if config.warm_up >= config.steps > 0 and config.decay:
-        raise ValueError(f"--warm-up {config.warm_up}: less than --steps {config.steps} is needed")
+    if config.warmup_steps >= config.steps > 0 and config.cosine_decay:
+        raise ValueError(f"--warmup-steps {config.warmup_steps}: less than --steps {config.steps} is needed")
     outputs = 2 if config.variance == "learned" else 1
     common = {"outputs": outputs, "classes": classes, "dtype": config.dtype}
     if config.network == "points":
@@ -148,8 +150,8 @@ def build(config: DiffusionConfig, data) -> Diffusion:
     else:
         parts = config.multipliers, config.blocks, config.attention, config.dropout
         network = DiffusionUNet(config.width, *parts, **common)
-    end = 0.0 if config.decay else config.learning_rate
-    rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warm_up, max(config.steps, 1), end)
+    end = 0.0 if config.cosine_decay else config.learning_rate
+    rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, max(config.steps, 1), end)
     names = "timesteps schedule prediction weighting variance label_dropout ema sampler sampling_steps eta guidance"
     return Diffusion(
         shape,
@@ -162,10 +164,12 @@ def build(config: DiffusionConfig, data) -> Diffusion:
 
 
 def evaluator(config: DiffusionConfig, model: Diffusion, train, test) -> Callable:
-    """The figures of samples, as of a GAN's; and of test images the variational bound in bits per dimension."""
+    """The figures of samples, as of a GAN's; and of test images the variational bound in bits per dimension, of points
+    how well the density is known."""
     figures_of = evaluator_of_samples(config, model, train, test)
     if config.network == "points":
-        return figures_of
+        density = density_evaluator(config.source, partial(log_density, model), test)
+        return lambda state: figures_of(state) | density(state)
     bits = jax.jit(model.bits_per_dim, static_argnums=3)
     count = min(TEST, len(test))
 
@@ -178,10 +182,19 @@ def evaluator(config: DiffusionConfig, model: Diffusion, train, test) -> Callabl
     return ByFeatures(evaluate, extractor) if (extractor := getattr(figures_of, "extractor", None)) else evaluate
 
 
+def log_density(model: Diffusion, state, points: jax.Array) -> jax.Array:
+    """log p of points by the probability-flow ODE, of a conditional model without the label."""
+    hidden = jnp.full(len(points), model.classes) if model.classes else None
+    return model.log_prob(state, jax.random.key(0), points, hidden)
+
+
 def pictures(config: DiffusionConfig, model: Diffusion, state, train, test, run: Path) -> None:
-    """The way from noise to images; walks between latents; test images whose right half is made anew; the training
-    images nearest to samples."""
+    """Of points the density beside the truth, and the way from noise. Of images the way too; walks between latents;
+    test images whose right half is made anew; the training images nearest to samples."""
     if config.network == "points":
+        draw_density(config.source, partial(log_density, model), state, run)
+        frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, jax.random.key(1), 1000, None, 6)
+        save_image(run / "trajectory.png", np.concatenate([scatter_picture(np.asarray(x)) for x in frames], axis=1))
         return
     rows = model.classes or 8
     label = jnp.arange(rows, dtype=jnp.int32) if model.classes else None

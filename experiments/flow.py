@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -11,17 +12,17 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from experiments.density import density_evaluator, draw_density
 from experiments.latent import SAMPLED, codes_of, draw_arithmetic, draw_interpolations, factors_of
-from jaxgen.data import order, toy_world
+from jaxgen.data import order
 from jaxgen.models import NormalizingFlow
 from jaxgen.networks import Dequantiser
-from jaxgen.report import image_grid, plot_densities, save_image
+from jaxgen.report import image_grid, save_image
 from jaxgen.training.command_line import flag_of
 from jaxgen.training.experiment import Config
 
 BATCH = 500
 TEMPERATURES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-SIDE = 1000  # pixels of the lattice over which a density is integrated
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def evaluator(config: FlowConfig, model: NormalizingFlow, train, test) -> Callab
     """Of images the bits per dimension of the test set, and of a conditional flow its accuracy as a classifier; of
     points the negative log-likelihood, the divergence from the truth, and the integral of the density."""
     if len(model.network.shape) == 1:
-        return point_evaluator(config, model, test)
+        return density_evaluator(config.source, partial(log_density, model), test)
 
     @jax.jit
     def figures(state, key, batch):
@@ -117,59 +118,19 @@ def evaluator(config: FlowConfig, model: NormalizingFlow, train, test) -> Callab
     return evaluate
 
 
-def point_evaluator(config: FlowConfig, model: NormalizingFlow, test) -> Callable:
-    world, arrays = toy_world(config.source), test.arrays
-    truth = float(np.mean(np.asarray(world.log_prob(arrays["image"]), float)))
-
-    @jax.jit
-    def log_prob(state, points, label):
-        return model.log_prob(state, points, label if model.classes else None)
-
-    def evaluate(state) -> dict[str, float]:
-        found = np.asarray(log_prob(state, arrays["image"], arrays.get("label")), float).mean()
-        density, (left, right, bottom, top) = density_of(config, model, state)
-        integral = density.mean() * (right - left) * (top - bottom)
-        return {"test_nll": -found, "kl_to_truth": truth - found, "integral": float(integral)}
-
-    return evaluate
-
-
-def lattice(source: str) -> tuple[np.ndarray, tuple[float, float, float, float]]:
-    """The middles of SIDE × SIDE pixels over the points of a source and around them, (SIDE, SIDE, 2); left, right,
-    bottom, top."""
-    points = toy_world(source).sample(2, 10_000)[0]
-    low, high = points.min(0), points.max(0)
-    low, high = low - 0.25 * (high - low), high + 0.25 * (high - low)
-    middles = (np.arange(SIDE) + 0.5) / SIDE
-    axes = [a + (b - a) * middles for a, b in zip(low, high, strict=True)]
-    extent = tuple(map(float, (low[0], high[0], low[1], high[1])))
-    return np.stack(np.meshgrid(*axes), -1).astype(np.float32), extent
-
-
-def density_of(config: FlowConfig, model: NormalizingFlow, state) -> tuple[np.ndarray, tuple[float, ...]]:
-    """The flow's density over the lattice, of a conditional flow the mean over its classes; the lattice's extent."""
-    places, extent = lattice(config.source)
-
-    labels = range(model.classes) if model.classes else (None,)
-
-    @jax.jit
-    def density(points):
-        each = [model.log_prob(state, points, None if y is None else jnp.full(len(points), y)) for y in labels]
-        return jnp.exp(jnp.stack(each)).mean(0)
-
-    rows = [np.asarray(density(some)) for some in places.reshape(20, -1, 2)]
-    return np.concatenate(rows).reshape(SIDE, SIDE), extent
+def log_density(model: NormalizingFlow, state, points: jax.Array) -> jax.Array:
+    """log p of points, of a conditional flow that of the mixture of its classes, which are equally likely."""
+    if not model.classes:
+        return model.log_prob(state, points)
+    each = [model.log_prob(state, points, jnp.full(len(points), y)) for y in range(model.classes)]
+    return jax.nn.logsumexp(jnp.stack(each), axis=0) - jnp.log(model.classes)
 
 
 def draw(config: FlowConfig, model: NormalizingFlow, state, train, test, run: Path) -> None:
     """Of points the density beside the truth; of images samples by temperature, the same latents in a column;
     interpolations of test images; and of data with labels arithmetic on latents."""
     if len(model.network.shape) == 1:
-        density, extent = density_of(config, model, state)
-        world, places = toy_world(config.source), lattice(config.source)[0][::4, ::4]
-        truth = [np.exp(np.asarray(world.log_prob(some))) for some in np.split(places, 10)]
-        truth, density = np.concatenate(truth), density[::4, ::4]
-        plot_densities(run / "density.png", {"truth": truth, "flow": density}, extent)
+        draw_density(config.source, partial(log_density, model), state, run)
         return
     columns = 10
     label = jnp.arange(columns, dtype=jnp.int32) % model.classes if model.classes else None

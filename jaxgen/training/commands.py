@@ -67,6 +67,8 @@ def sample(experiment, args: list[str]) -> None:
         """The continuous codes of InfoGAN, trained in [-1, 1]; default: random."""
         truncation: float | None = None
         """Of a GAN's latents: those with units further from 0 are drawn again; default: the run's."""
+        temperature: float | None = None
+        """Standard deviation of a normalising flow's latents; default: the run's."""
         sampler: str | None = None
         """Of a diffusion model: ancestral, ddim, dpm_solver or heun; default: the run's."""
         sampling_steps: int | None = None
@@ -87,7 +89,7 @@ def sample(experiment, args: list[str]) -> None:
         raise ValueError(f"--n {options.n}: at least 1 is needed")
     out = options.out or options.run / "samples.png"
     state = states[options.member]
-    for name in ("truncation", "sampler", "sampling_steps", "guidance"):
+    for name in ("truncation", "temperature", "sampler", "sampling_steps", "guidance"):
         if (value := getattr(options, name)) is not None:
             if not hasattr(model, name):
                 raise ValueError(f"{flag_of(name)}: this run's model has none")

@@ -15,7 +15,7 @@ from jaxgen.report import save_image
 from jaxgen.training import read_metrics
 from jaxgen.training.experiment import main
 
-TINY = [*SHORT, "--image-size", "8", "--width", "4", "--multipliers", "1", "--blocks", "1", "--warm-up", "2"]
+TINY = [*SHORT, "--image-size", "8", "--width", "4", "--multipliers", "1", "--blocks", "1", "--warmup-steps", "2"]
 TINY += ["--timesteps", "20", "--sampling-steps", "4", "--mesh", "1"]
 TINY += ["--ema", "0", "--learning-rate", "0.01"]
 
@@ -88,7 +88,7 @@ def test_what_does_not_fit_is_refused(capsys, tmp_path):
     assert "choose unet" in fails(capsys, diffusion, ["moons", "--source", "digits", *new])
     assert "labels are needed" in fails(capsys, diffusion, [*TINY, "--no-conditional", "--guidance", "1", *new])
     assert "no labels" in fails(capsys, diffusion, ["--source", "patches:photo:china", *new])
-    assert "less than --steps" in fails(capsys, diffusion, [*TINY, "--warm-up", "12", *new])
+    assert "less than --steps" in fails(capsys, diffusion, [*TINY, "--warmup-steps", "12", *new])
     assert "this run's model has none" in fails(capsys, vae, ["sample", "--run", tmp_path, "--sampler", "ddim"])
     assert not (tmp_path / "new").exists()
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from support import SHORT, fails
 
-from experiments import flow, glow, realnvp
+from experiments import density, glow, realnvp
 from jaxgen.data import Dataset
 from jaxgen.training.experiment import main
 
@@ -26,7 +26,7 @@ def runs(tmp_path_factory):
     """One short run of each experiment."""
     folder = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flow, "SIDE", 200)
+        patch.setattr(density, "SIDE", 200)
         for name, (module, flags) in EXPERIMENTS.items():
             preset = [flag for flag in flags[:1] if flag in module.presets]
             main(module.experiment, [*preset, *SHORT, *flags[len(preset) :], "--run", str(folder / name)])
