@@ -1,5 +1,6 @@
 """Figures of merit of generative models."""
 
+from jaxgen.metrics.calibration import Reliability, reliability
 from jaxgen.metrics.classifier import accuracy, train_classifier
 from jaxgen.metrics.disentanglement import (
     DCI,
@@ -50,6 +51,7 @@ __all__ = [
     "InceptionV3",
     "ModeCoverage",
     "ProbeAccuracy",
+    "Reliability",
     "RepresentationWarning",
     "accuracy",
     "active_units",
@@ -89,6 +91,7 @@ __all__ = [
     "read_stacked",
     "read_weights",
     "real_features",
+    "reliability",
     "sample_figures",
     "sap",
     "sifid",

@@ -207,6 +207,46 @@ class VAE:
         """The decoded mean of the posterior."""
         return self.decode(state, self.encode(state, image, label)[0], label)
 
+    def classify(
+        self, state: VAEState, key: Key[Array, ""], image: Array, samples: int = 100, log_prior: Array | None = None
+    ) -> Float[Array, "b k"]:
+        """log p(y | x) by Bayes' rule, p(y | x) ∝ p(x | y) p(y), of each class, with p(x | y) estimated as by
+        `log_likelihood`; without `log_prior` (k,) the classes are equally likely. ValueError for an unconditional
+        model."""
+        if not self.classes:
+            raise ValueError("classes=0: only a conditional model classifies")
+
+        def joint(inputs):
+            label, key = inputs
+            batch = {"image": image, "label": jnp.full(len(image), label)}
+            return self.log_likelihood(state, key, batch, samples)
+
+        labels = jnp.arange(self.classes, dtype=jnp.int32)
+        log_joint = jax.lax.map(joint, (labels, jax.random.split(key, self.classes))).T
+        return jax.nn.log_softmax(log_joint if log_prior is None else log_joint + log_prior, axis=-1)
+
+    def complete(
+        self,
+        state: VAEState,
+        key: Key[Array, ""],
+        image: Array,
+        mask: Float[Array, "..."],
+        label: Label = None,
+        steps: int = 50,
+    ) -> Float[Array, "b ..."]:
+        """Images whose pixels where `mask` is 0 are made anew, given those where it is 1: so many times a latent of the
+        posterior is drawn and E[x | z] put in (Rezende et al. 2014, appendix F). `mask` broadcasts."""
+        start_key, key = jax.random.split(key)
+        image = normalise(image)
+        made = self.decode(state, jax.random.normal(start_key, (len(image), self.latent)), label)
+
+        def again(made, key):
+            mean, scale = self._posterior(state, jnp.where(mask > 0, image, made), label)
+            return self.decode(state, mean + scale * jax.random.normal(key, mean.shape), label), None
+
+        made, _ = jax.lax.scan(again, made, jax.random.split(key, steps))
+        return jnp.where(mask > 0, image, made)
+
     def sample(self, state: VAEState, key: Key[Array, ""], n: int, label: Label = None) -> Float[Array, "n ..."]:
         """E[x | z] for n draws of the prior, in [-1, 1]. A conditional model without labels goes through its
         classes in turn."""

@@ -11,6 +11,7 @@ from jaxgen.data import load
 from jaxgen.losses import Bernoulli, DiscretisedLogistic, Gaussian
 from jaxgen.models import VAE
 from jaxgen.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
+from jaxgen.pixels import normalise
 
 SHAPE = (3, 3, 1)
 
@@ -173,3 +174,31 @@ def test_wrong_decoder_is_refused_by_name():
     vae = dataclasses.replace(tiny(), decoder=MLPDecoder((4, 4, 1)))
     with pytest.raises(ValueError, match=r"decoder makes \(4, 4, 1\)"):
         vae.init(jax.random.key(0), batch())
+
+
+def test_classes_by_bayes_rule():
+    vae = tiny(classes=3)
+    data = batch()
+    state = vae.init(jax.random.key(0), data)
+    step = jax.jit(vae.step)
+    for _ in range(30):
+        state, _ = step(state, data)
+    log_prior = jnp.log(jnp.array([0.2, 0.3, 0.5]))
+    found = vae.classify(state, jax.random.key(1), data["image"], 5000, log_prior)
+    log_likelihood = [
+        vae.log_likelihood(state, jax.random.key(2 + y), {**data, "label": jnp.full(6, y)}, 5000) for y in range(3)
+    ]
+    expected = jax.nn.log_softmax(jnp.stack(log_likelihood, axis=1) + log_prior, axis=1)
+    np.testing.assert_allclose(found, expected, atol=0.02)
+    assert float(jnp.ptp(found)) > 0.1
+    with pytest.raises(ValueError, match="only a conditional model"):
+        tiny().classify(state, jax.random.key(5), data["image"])
+
+
+def test_completion_keeps_what_is_seen_and_fills_in_what_goes_with_it(trained):
+    vae, state, data = trained[:3]
+    image = data["image"]
+    mask = jnp.zeros(image.shape[1:]).at[: image.shape[1] // 2].set(1)
+    made = vae.complete(state, jax.random.key(0), image, mask)
+    np.testing.assert_array_equal(jnp.where(mask > 0, made, 0), jnp.where(mask > 0, normalise(image), 0))
+    assert jnp.abs(made).max() <= 1 and float(jnp.abs(made - normalise(image)).max()) > 0
