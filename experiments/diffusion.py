@@ -200,7 +200,7 @@ def pictures(config: DiffusionConfig, model: Diffusion, state, train, test, run:
     label = jnp.arange(rows, dtype=jnp.int32) if model.classes else None
     way_key, walk_key = jax.random.split(jax.random.key(1))
     frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, way_key, rows, label, FRAMES)
-    save_image(run / "trajectory.png", image_grid(jnp.swapaxes(frames, 0, 1).reshape(-1, *model.shape), FRAMES))
+    save_image(run / "trajectory.png", image_grid(jnp.swapaxes(frames, 0, 1).reshape(-1, *model.shape), len(frames)))
     ends = jax.random.normal(walk_key, (2, rows, 1, int(np.prod(model.shape))))
     path = jax.jit(slerp)(*ends, jnp.linspace(0, 1, FRAMES)[:, None]).reshape(-1, *model.shape)
     walked = replace(model, sampler="ddim", eta=0.0)

@@ -213,7 +213,8 @@ class Diffusion:
         frames: int = 8,
         progress: Callable[[int], None] | None = None,
     ) -> Float[Array, "frames n ..."]:
-        """What n examples look like on their way, at so many moments, evenly spaced; the last are the samples."""
+        """What n examples look like on their way, at so many moments (at most one a step), evenly spaced; the last are
+        the samples."""
         if self.classes and label is None:
             label = jnp.arange(n, dtype=jnp.int32) % self.classes
         latent_key, key = jax.random.split(key)
@@ -294,6 +295,7 @@ class Diffusion:
         if noisy and key is None:
             raise ValueError(f"sampler {self.sampler} with eta={eta}: a key is needed for its noise")
         keys = jax.random.split(key, len(t)) if noisy else None
+        frames = min(frames, len(t))
         slot = np.arange(len(t)) * frames // len(t)
         coefficients = (of_x, of_image, noise_scale, extrapolation, alpha[s], sigma[s])
         inputs = (np.arange(len(t)), t, s, slot, keys, jnp.asarray(np.stack(coefficients, 1), x.dtype), between)
