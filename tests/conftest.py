@@ -13,14 +13,19 @@ jax.config.update("jax_debug_key_reuse", True)
 jax.devices()  # starts the backend, so that no test changes its devices
 
 
-try:
-    enable_x64 = jax.enable_x64
-except AttributeError:  # before jax 0.8
-    from jax.experimental import enable_x64
+@pytest.fixture(scope="session")
+def enable_x64():
+    """The context manager of double precision."""
+    try:
+        return jax.enable_x64
+    except AttributeError:  # before jax 0.8
+        from jax.experimental import enable_x64
+
+        return enable_x64
 
 
 @pytest.fixture
-def x64():
+def x64(enable_x64):
     """Double precision."""
     with enable_x64(True):
         yield

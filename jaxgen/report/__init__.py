@@ -8,6 +8,7 @@ from jaxgen.report.figures import (
     plot_kl_per_unit,
     plot_scatter,
     plot_trade_off,
+    scatter_picture,
 )
 from jaxgen.report.images import draw_samples, image_grid, save_animation, save_image
 from jaxgen.report.page import pictures_of, write_page
@@ -26,5 +27,6 @@ __all__ = [
     "plot_trade_off",
     "save_animation",
     "save_image",
+    "scatter_picture",
     "write_page",
 ]

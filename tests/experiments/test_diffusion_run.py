@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support import SHORT, fails
 
-from experiments import diffusion, vae
+from experiments import diffusion
 from jaxgen.data import Dataset, load
 from jaxgen.report import save_image
 from jaxgen.training import read_metrics
@@ -53,6 +53,7 @@ def test_sampling_is_chosen_after_training(run, capsys, tmp_path):
     assert (picture("--labels", "3") != picture("--labels", "3", "--guidance", "4")).any()
     sample = ["sample", "--run", run]
     assert "choose from ancestral, ddim" in fails(capsys, diffusion, [*sample, "--sampler", "euler"])
+    assert "--truncation: this run's model has none" in fails(capsys, diffusion, [*sample, "--truncation", "1"])
     assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*sample, "--sampling-steps", "21"])
 
 
@@ -89,7 +90,6 @@ def test_what_does_not_fit_is_refused(capsys, tmp_path):
     assert "labels are needed" in fails(capsys, diffusion, [*TINY, "--no-conditional", "--guidance", "1", *new])
     assert "no labels" in fails(capsys, diffusion, ["--source", "patches:photo:china", *new])
     assert "less than --steps" in fails(capsys, diffusion, [*TINY, "--warmup-steps", "12", *new])
-    assert "this run's model has none" in fails(capsys, vae, ["sample", "--run", tmp_path, "--sampler", "ddim"])
     assert not (tmp_path / "new").exists()
 
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import enable_x64
 from flax import linen as nn
 
 from jaxgen.layers.bijectors import (
@@ -84,7 +83,7 @@ def to_and_fro(layer, variables, x):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_inverse_and_log_determinant(name):
+def test_inverse_and_log_determinant(name, enable_x64):
     """To and fro to 1e-5 in single and 1e-10 in double precision, there of parameters far from their start."""
     layer, shape = LAYERS[name]
     for x64, scale, close in ((False, 0.1, 1e-5), (True, 0.3, 1e-10)):

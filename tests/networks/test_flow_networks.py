@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import enable_x64
 
 from jaxgen.networks import Dequantiser, Glow, PointFlow, RealNVP
 
@@ -31,7 +30,7 @@ def case(name, dtype=jnp.float32):
 
 
 @pytest.mark.parametrize("name", FLOWS)
-def test_inverse_and_log_determinant(name):
+def test_inverse_and_log_determinant(name, enable_x64):
     """To and fro to 1e-10 in double and 1e-5 in single precision; in double against the Jacobian."""
     with enable_x64(True):
         flow, variables, x, label = case(name, float)
