@@ -43,6 +43,7 @@ from jaxgen.training.runs import read_run, restore_run
 
 TEST = 1000  # at most so many test images are measured in bits
 EVALUATIONS = 20  # timesteps of each at which the bound is estimated
+ODE_STEPS = 200  # of the density of points
 FRAMES = 10  # of the picture of the way from noise to image
 COMPARED = (("ancestral", None), ("ddim", 50), ("ddim", 20), ("ddim", 10), ("dpm_solver", 20), ("dpm_solver", 10))
 
@@ -101,7 +102,14 @@ class DiffusionConfig(Config):
 
 digits = DiffusionConfig("digits", 16, multipliers=(1, 2), conditional=True, steps=3000, eval_every=1000)
 points = DiffusionConfig(
-    "moons", network="points", width=256, steps=6000, batch_size=512, eval_every=2000, sampling_steps=50
+    "moons",
+    network="points",
+    width=128,
+    steps=12_000,
+    batch_size=512,
+    learning_rate=4e-3,
+    eval_every=0,
+    sampling_steps=50,
 )
 presets = {
     "digits": digits,
@@ -185,7 +193,7 @@ def evaluator(config: DiffusionConfig, model: Diffusion, train, test) -> Callabl
 def log_density(model: Diffusion, state, points: jax.Array) -> jax.Array:
     """log p of points by the probability-flow ODE, of a conditional model without the label."""
     hidden = jnp.full(len(points), model.classes) if model.classes else None
-    return model.log_prob(state, jax.random.key(0), points, hidden)
+    return model.log_prob(state, jax.random.key(0), points, hidden, ODE_STEPS)
 
 
 def pictures(config: DiffusionConfig, model: Diffusion, state, train, test, run: Path) -> None:
