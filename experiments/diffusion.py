@@ -1,6 +1,6 @@
 """Denoising diffusion (Ho et al. 2020, arXiv:2006.11239), its fast samplers, and flow matching.
 
-python -m experiments.diffusion                     real digits, 16×16, in four minutes on 2 cores
+python -m experiments.diffusion                     real digits, 16×16
 python -m experiments.diffusion mnist               28×28
 python -m experiments.diffusion ddpm                the paper's settings on CIFAR-10
 python -m experiments.diffusion moons               points in the plane, with their density; also swissroll, ring
