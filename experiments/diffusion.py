@@ -32,10 +32,11 @@ from jaxgen.data import read_image
 from jaxgen.latent import slerp
 from jaxgen.losses.diffusion import PREDICTIONS, SCHEDULES, WEIGHTINGS
 from jaxgen.models import Diffusion
-from jaxgen.models.diffusion import SAMPLERS, VARIANCES
+from jaxgen.models.diffusion import VARIANCES
 from jaxgen.networks import DiffusionUNet, PointDenoiser
 from jaxgen.pixels import to_uint8
 from jaxgen.report import image_grid, plot_trade_off, save_image, scatter_picture
+from jaxgen.samplers import SAMPLERS
 from jaxgen.training.command_line import parse
 from jaxgen.training.commands import load_data
 from jaxgen.training.experiment import Config, Experiment, main

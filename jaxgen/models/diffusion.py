@@ -9,7 +9,6 @@ fast = dataclasses.replace(diffusion, sampler="dpm_solver", sampling_steps=20)
 images = fast.sample(state, jax.random.key(1), 64)
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,13 +32,13 @@ from jaxgen.losses.diffusion import (
     transition,
 )
 from jaxgen.pixels import normalise
+from jaxgen.samplers import SAMPLERS, coefficients, visited
 from jaxgen.sharding import along_data
 from jaxgen.types import Batch, Metrics
 
-__all__ = ["SAMPLERS", "VARIANCES", "Bound", "Diffusion", "DiffusionState"]
+__all__ = ["VARIANCES", "Bound", "Diffusion", "DiffusionState"]
 
 Label = Int[Array, "b"] | None
-SAMPLERS = ("ancestral", "ddim", "dpm_solver", "heun")
 VARIANCES = ("small", "large", "learned")
 BOUND_WEIGHT = 1e-3  # of the bound that trains learned variances (Nichol & Dhariwal 2021, eq. 16)
 
@@ -275,30 +274,22 @@ class Diffusion:
         frames: int = 1,
         progress: Callable[[int], None] | None = None,
     ) -> Float[Array, "frames b ..."]:
-        """x_s = A x_t + B D + C z from timestep to timestep, with D the image that is predicted, extrapolated from the
-        last two predictions by DPM-Solver++(2M): the coefficients tell the samplers apart."""
+        """From timestep to timestep by the coefficients of the sampler (`jaxgen.samplers`)."""
         start = self.timesteps if start is None else start
         count = max(1, round((self.sampling_steps or self.timesteps) * start / self.timesteps))
-        t = self._visited(start, count)[::-1]
+        t = visited(self.sampler, self._schedule, start, count)[::-1]
         s = np.append(t[1:], 0)
-        alpha, sigma = self._schedule
-        between = transition((alpha, sigma), t, s)
         eta = {"ancestral": 1.0, "ddim": self.eta}.get(self.sampler, 0.0)
-        noise_scale = eta * np.sqrt(between.small)
-        of_x = np.sqrt(np.maximum(sigma[s] ** 2 - noise_scale**2, 0)) / sigma[t]
-        of_image = alpha[s] - alpha[t] * of_x
-        extrapolation = np.zeros(len(t))
-        if self.sampler == "dpm_solver" and len(t) > 2:  # at first and at last of first order
-            step = np.diff(np.log(alpha[t] / sigma[t]))
-            extrapolation[1:-1] = step[1:] / (2 * step[:-1])
+        alpha, sigma = self._schedule
+        numbers = (*coefficients(self.sampler, self._schedule, t, s, eta), alpha[s], sigma[s])
+        between = transition(self._schedule, t, s)
         noisy = bool(eta) or known is not None
         if noisy and key is None:
             raise ValueError(f"sampler {self.sampler} with eta={eta}: a key is needed for its noise")
         keys = jax.random.split(key, len(t)) if noisy else None
         frames = min(frames, len(t))
         slot = np.arange(len(t)) * frames // len(t)
-        coefficients = (of_x, of_image, noise_scale, extrapolation, alpha[s], sigma[s])
-        inputs = (np.arange(len(t)), t, s, slot, keys, jnp.asarray(np.stack(coefficients, 1), x.dtype), between)
+        inputs = (np.arange(len(t)), t, s, slot, keys, jnp.asarray(np.stack(numbers, 1), x.dtype), between)
 
         def one(carry, inputs):
             x, previous, history = carry
@@ -406,7 +397,7 @@ class Diffusion:
 
         The divergence is that along one random direction of ±1, an unbiased estimate (Hutchinson), exact for points.
         """
-        times = dataclasses.replace(self, sampler="heun")._visited(self.timesteps, steps + 1)
+        times = visited("heun", self._schedule, self.timesteps, steps + 1)
         alpha, sigma = self._schedule
         directions = jax.random.rademacher(key, (1, *x.shape), x.dtype)
         if len(self.shape) == 1:
@@ -450,16 +441,6 @@ class Diffusion:
 
     def _averaged(self, state: DiffusionState) -> dict:
         return state.params if state.average is None else state.average
-
-    def _visited(self, last: int, count: int) -> np.ndarray:
-        """At most `count` of the timesteps 1 to `last`, both included: evenly spaced, for the solvers of the ODE so
-        that σ̃ grows as in Karras et al. 2022, eq. 5, with ρ = 7."""
-        if self.sampler in ("ancestral", "ddim"):
-            return np.unique(np.linspace(1, last, count).round().astype(int)) if count > 1 else np.array([last])
-        alpha, sigma = self._schedule
-        root = (sigma[1 : last + 1] / alpha[1 : last + 1]) ** (1 / 7)
-        wanted = np.linspace(root[0], root[-1], count) if count > 1 else root[-1:]
-        return np.unique(np.abs(root[:, None] - wanted).argmin(0)) + 1
 
     def _alpha_sigma(self, t: Array, ndim: int) -> tuple[Array, Array]:
         """α and σ at each timestep, with axes of length 1 to broadcast against arrays of `ndim` axes."""

@@ -13,6 +13,7 @@ from jaxgen.data import load
 from jaxgen.losses.diffusion import SCHEDULES, discretised_gaussian_log_prob, noise_schedule, transition
 from jaxgen.models import Diffusion
 from jaxgen.networks import PointDenoiser
+from jaxgen.samplers import visited
 from jaxgen.training import fit
 
 MEAN, COVARIANCE = np.array([0.4, -0.2]), np.array([[0.3, 0.12], [0.12, 0.2]])
@@ -273,7 +274,7 @@ def test_it_learns_the_moons_each_by_its_label(moons):
 def test_trajectory_ends_in_the_samples_and_progress_is_told(moons):
     _, model, state = moons
     label, told = jnp.zeros(5, jnp.int32), []
-    steps = len(model._visited(100, 20))
+    steps = len(visited("dpm_solver", noise_schedule("cosine", 100), 100, 20))
     frames = model.trajectory(state, key(), 5, label, frames=4)
     assert frames.shape == (4, 5, 2)
     np.testing.assert_allclose(frames[-1], model.sample(state, key(), 5, label, progress=told.append))
