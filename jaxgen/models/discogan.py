@@ -84,13 +84,12 @@ class DiscoGAN(TwoDomains):
         parts = minibatches({name: normalise(batch[name]) for name in OTHER}, self.minibatches)
         first, rest = jax.tree.map(lambda x: x[0], parts), jax.tree.map(lambda x: x[1:], parts)
         discriminators, metrics = self._discriminators_step(state, first)
-        seen = state.step * self.minibatches + 1 + jnp.arange(self.generator_steps)
-
-        def one(generators, inputs):
-            return self._generators_step(generators, discriminators, *inputs)
-
-        generators, generator_metrics = jax.lax.scan(one, state.generators, (rest, seen))
-        metrics |= jax.tree.map(jnp.mean, generator_metrics)
+        seen, generators, records = state.step * self.minibatches + 1, state.generators, []
+        for i in range(self.generator_steps):  # no scan: several CPU devices wait for each other for ever in a loop's
+            minibatch = jax.tree.map(lambda x, i=i: x[i], rest)  # reductions while others run outside of it
+            generators, record = self._generators_step(generators, discriminators, minibatch, seen + i)
+            records.append(record)
+        metrics |= jax.tree.map(lambda *x: jnp.mean(jnp.stack(x)), *records)
         return DiscoGANState(state.step + 1, state.key, generators, discriminators), metrics
 
     def _discriminators_step(self, state: DiscoGANState, real: dict[Domain, Array]) -> tuple[dict, Metrics]:
