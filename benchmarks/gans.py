@@ -118,6 +118,17 @@ def draw(path: Path, table: str, runs: dict[str, tuple[ModuleType, Path]]) -> No
     Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)  # a third of it
 
 
+def trained(rows: Rows, shared: str, folder: Path) -> dict[str, tuple[ModuleType, Path]]:
+    """Trains each row in a folder of its own, where it goes on; the experiments and folders by the rows' names."""
+    runs = {}
+    for name, (module, settings) in rows.items():
+        preset, *flags = settings.split()
+        run = folder / "".join(c if c.isalnum() else "_" for c in name)
+        main(module.experiment, [preset, *shared.split(), *flags, "--resume", "--run", str(run)])
+        runs[name] = module, run
+    return runs
+
+
 def run_table() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", choices=TABLES)
@@ -127,12 +138,8 @@ def run_table() -> None:
     rows, shared, figures = TABLES[options.table]
     if unknown := set(options.rows or ()) - rows.keys():
         parser.error(f"--rows {', '.join(unknown)}: {options.table} has {', '.join(rows)}")
-    runs = {}
-    for name in options.rows or rows:
-        module, (preset, *flags) = rows[name][0], rows[name][1].split()
-        folder = options.run / options.table / "".join(c if c.isalnum() else "_" for c in name)
-        main(module.experiment, [preset, *shared.split(), *flags, "--resume", "--run", str(folder)])
-        runs[name] = module, folder
+    chosen = {name: rows[name] for name in options.rows or rows}
+    runs = trained(chosen, shared, options.run / options.table)
     print(f"| method | {' | '.join(name.replace('_', ' ') for name in figures)} |\n|{'---|' * (1 + len(figures))}")
     for name, (_, folder) in runs.items():
         print(f"| {name} | {' | '.join(cells(folder, figures))} |")

@@ -281,9 +281,10 @@ def _bilinear(name: str, native: Callable, cpu: Callable, folds: tuple[Pair, Pai
     def over_pairs(f, each):
         return lambda a, b, **p: partial(f, **p)(a, b) if a.ndim == 4 else each(partial(f, **p))(a, b)
 
-    native = over_pairs(native, jax.vmap)
-    # XLA's grouped convolutions, which vmap makes, are slow on the CPU.
+    # XLA's grouped convolutions, which vmap makes, are slow on the CPU, and cuDNN's on GPUs.
     cpu = over_pairs(cpu, lambda f: lambda a, b: lax.map(lambda ab: f(*ab), (a, b)))
+    gpu = over_pairs(native, lambda f: lambda a, b: jnp.stack([f(*ab) for ab in zip(a, b, strict=True)]))
+    native = over_pairs(native, jax.vmap)
 
     def batch(operands, dims, **params):
         if None not in dims:
@@ -304,6 +305,7 @@ def _bilinear(name: str, native: Callable, cpu: Callable, folds: tuple[Pair, Pai
     batching.primitive_batchers[primitive] = batch
     mlir.register_lowering(primitive, mlir.lower_fun(native, multiple_results=False))
     mlir.register_lowering(primitive, mlir.lower_fun(cpu, multiple_results=False), platform="cpu")
+    mlir.register_lowering(primitive, mlir.lower_fun(gpu, multiple_results=False), platform="cuda")
     return primitive
 
 

@@ -1,0 +1,107 @@
+"""All families of generative models on MNIST, side by side: python -m benchmarks.families --run DIR
+
+Each row is an experiment's preset with other flags, trained into DIR; what is there already goes on. Printed is a table:
+
+parameters  of the model, of a GAN those of its generator
+FID etc.    of 10,000 samples against as many training images, by a classifier of the data
+bits/dim    of the test set, 8 bits a pixel: exact given the noise of dequantisation (flow), a bound (VAE, diffusion)
+training    the sum of the steps' times as logged: without compilation, checkpoints and evaluations
+sampling    500 samples in one batch, compiled before
+
+DIR/families.png shows samples.
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from benchmarks.gans import Rows, draw, trained
+from experiments import diffusion, gan, glow, realnvp, vae, wgan_gp
+from experiments.adversarial import BATCH, SAMPLES, sampled
+from jaxgen.metrics import classifier_extractor, features_of, real_features, sample_figures
+from jaxgen.training import fit, read_metrics
+from jaxgen.training.commands import load_data
+from jaxgen.training.runs import read_run, restore_run
+
+ROWS: Rows = {
+    "VAE": (vae, "mnist --network conv --likelihood discretised_logistic --importance-samples 0"),
+    "GAN": (gan, "mnist"),
+    "WGAN-GP": (wgan_gp, "mnist --steps 12000 --generator-learning-rate 2e-4 --discriminator-learning-rate 2e-4"),
+    "RealNVP": (realnvp, "mnist --batch-size 256 --steps 9000"),
+    "Glow": (glow, "mnist --batch-size 256 --steps 10000 --flow-steps 16"),
+    "diffusion": (diffusion, "mnist --batch-size 128 --steps 15000"),
+}
+SHARED = "--log-every 100 --eval-every 0"
+FIGURES = ("parameters", "fid", "kid", "precision", "recall", "bits/dim", "training, s", "sampling, s")
+
+
+def parameters(state) -> int:
+    """Of the model, of a GAN those of its generator."""
+    params = state.generator.params if hasattr(state, "generator") else state.params
+    return sum(x.size for x in jax.tree.leaves(params))
+
+
+def bits_per_dim(figures: dict[str, float], dimensions: int) -> float:
+    """Of an experiment's figures of the test set; NaN where it has no likelihood."""
+    if "test_elbo" in figures:
+        return -figures["test_elbo"] / (dimensions * math.log(2))
+    return figures.get("test_bits_per_dim", figures.get("bits_per_dim", math.nan))
+
+
+def seconds_of_training(run: Path) -> float:
+    """Of the steps, at the rates logged; where none was (compilation) at that of the next line."""
+    records = [r for r in read_metrics(run) if "loss" in r or "generator_loss" in r]
+    steps = np.diff([0, *(r["step"] for r in records)])
+    rates = np.array([r.get("steps_per_second", math.nan) for r in records])
+    rates = np.where(np.isnan(rates), np.nanmedian(rates), rates)
+    return float((steps / rates).sum())
+
+
+def measure(module, run: Path, figures_of: Callable) -> dict[str, float]:
+    """The row of a run; `figures_of` those of samples."""
+    config, data = read_run(module.experiment, run)
+    model, [state, *_], _ = restore_run(module.experiment, run, config, data, None)
+    images = list(sampled(model, state, SAMPLES))
+    began = time.perf_counter()
+    next(sampled(model, state, BATCH))  # compiled by now
+    seconds = time.perf_counter() - began
+    last = [r for r in read_metrics(run) if {"test_elbo", "test_bits_per_dim", "bits_per_dim"} & r.keys()]
+    return figures_of(images) | {
+        "parameters": parameters(state),
+        "bits/dim": bits_per_dim(last[-1] if last else {}, images[0][0].size),
+        "training, s": seconds_of_training(run),
+        "sampling, s": seconds,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--run", type=Path, required=True, help="a folder for the runs")
+    parser.add_argument("--rows", nargs="+", help="some of the table's rows by name; default: all")
+    options = parser.parse_args()
+    if unknown := set(options.rows or ()) - ROWS.keys():
+        parser.error(f"--rows {', '.join(unknown)}: there are {', '.join(ROWS)}")
+    runs = trained({name: ROWS[name] for name in options.rows or ROWS}, SHARED, options.run)
+    module, run = next(iter(runs.values()))
+    images, _ = load_data(read_run(module.experiment, run)[0])
+    reader = classifier_extractor(images, fit)
+    real = real_features(reader, images, SAMPLES)
+
+    def figures_of(made):
+        return sample_figures(reader, real, features_of(reader, made))
+
+    print(f"| family | {' | '.join(FIGURES)} |\n|{'---|' * (1 + len(FIGURES))}")
+    for name, (module, run) in runs.items():
+        row = measure(module, run, figures_of)
+        cells = [f"{row[key]:,.0f}" if key == "parameters" else f"{row[key]:.3g}" for key in FIGURES]
+        print(f"| {name} | {' | '.join('' if cell == 'nan' else cell for cell in cells)} |", flush=True)
+    draw(options.run / "families.png", "mnist", runs)
+
+
+if __name__ == "__main__":
+    main()
