@@ -1,6 +1,7 @@
 """All families of generative models on MNIST, side by side: python -m benchmarks.families --run DIR
 
-Each row is an experiment's preset with other flags, trained into DIR; what is there already goes on. Printed is a table:
+Each row is an experiment's preset with other flags, trained into DIR; what is there already goes on. The budgets are a
+few minutes of a GPU. Printed is a table:
 
 parameters  of the model, of a GAN those of its generator
 FID etc.    of 10,000 samples against as many training images, by a classifier of the data
@@ -21,7 +22,7 @@ import jax
 import numpy as np
 
 from benchmarks.gans import Rows, draw, trained
-from experiments import diffusion, gan, glow, realnvp, vae, wgan_gp
+from experiments import dcgan, diffusion, realnvp, vae, wgan_gp
 from experiments.adversarial import BATCH, SAMPLES, sampled
 from jaxgen.metrics import classifier_extractor, features_of, real_features, sample_figures
 from jaxgen.training import fit, read_metrics
@@ -30,11 +31,10 @@ from jaxgen.training.runs import read_run, restore_run
 
 ROWS: Rows = {
     "VAE": (vae, "mnist --network conv --likelihood discretised_logistic --importance-samples 0"),
-    "GAN": (gan, "mnist"),
-    "WGAN-GP": (wgan_gp, "mnist --steps 12000 --generator-learning-rate 2e-4 --discriminator-learning-rate 2e-4"),
-    "RealNVP": (realnvp, "mnist --batch-size 256 --steps 9000"),
-    "Glow": (glow, "mnist --batch-size 256 --steps 10000 --flow-steps 16"),
-    "diffusion": (diffusion, "mnist --batch-size 128 --steps 15000"),
+    "DCGAN": (dcgan, "mnist --steps 8000"),
+    "WGAN-GP": (wgan_gp, "mnist --steps 6000 --generator-learning-rate 2e-4 --discriminator-learning-rate 2e-4"),
+    "RealNVP": (realnvp, "mnist --batch-size 256 --steps 4000"),
+    "diffusion": (diffusion, "mnist --batch-size 128 --steps 8000"),
 }
 SHARED = "--log-every 100 --eval-every 0"
 FIGURES = ("parameters", "fid", "kid", "precision", "recall", "bits/dim", "training, s", "sampling, s")

@@ -26,6 +26,7 @@ from jaxgen.losses.variational import (
     Bernoulli,
     Likelihood,
     kl_to_standard_normal,
+    normal_log_prob,
     standard_normal_log_prob,
 )
 from jaxgen.pixels import normalise
@@ -160,11 +161,24 @@ class VAE:
     def _importance_weighted_loss(
         self, state: VAEState, key: Key[Array, ""], batch: Batch, beta: float | int | Array
     ) -> tuple[Array, tuple[Metrics, None]]:
-        """The negative bound -log (1/k) Σ p(x | z_i) (p(z_i) / q(z_i | x))^β. With the draws reparameterised
-        its gradient is the sum of those of the log weights, each times its normalised weight (Burda et al. 2016)."""
+        """The negative bound -log (1/k) Σ p(x | z_i) (p(z_i) / q(z_i | x))^β.
+
+        The decoder's gradient is the sum of those of the log weights, each times its normalised weight w_i (Burda et
+        al. 2016, eq. 14). The encoder's is doubly reparameterised (Tucker et al. 2019, eq. 8), the same in the mean with
+        less noise: it flows through the draws alone, times w_i again, or with β ≠ 1 times 1 - β (1 - w_i).
+        """
         image, label, mean, scale, key = self._encoded(state, key, batch)
-        log_likelihood, log_ratio = self._drawn(state, key, image, label, mean, scale, self.objective_samples)
-        log_weight = log_likelihood - beta * log_ratio
+        z = mean + scale * jax.random.normal(key, (self.objective_samples, *mean.shape))
+        posterior = jax.lax.stop_gradient((mean, scale))
+
+        def log_weights(params, z):
+            log_likelihood, log_ratio = self._at(state.replace(params=params), z, image, label, *posterior)
+            return log_likelihood - beta * log_ratio, log_likelihood
+
+        fixed, _ = log_weights(*jax.lax.stop_gradient((state.params, z)))
+        factor = 1 - beta * (1 - jax.nn.softmax(fixed, axis=0)[..., None])
+        z = factor * z + jax.lax.stop_gradient((1 - factor) * z)  # z itself, with `factor` of its gradient
+        log_weight, log_likelihood = log_weights(state.params, z)
         bound = (jax.nn.logsumexp(log_weight, axis=0) - jnp.log(self.objective_samples)).mean()
         log_likelihood, kl = log_likelihood.mean(), kl_to_standard_normal(mean, scale).sum(-1).mean()
         metrics = {"bound": bound, "elbo": log_likelihood - kl, "log_likelihood": log_likelihood, "kl": kl}
@@ -274,12 +288,16 @@ class VAE:
         self, state: VAEState, key: Key[Array, ""], image: Array, label: Label, mean: Array, scale: Array, k: int
     ) -> tuple[Float[Array, "k b"], Float[Array, "k b"]]:
         """log p(x | z) and log q(z | x) - log p(z) at k draws z of each posterior."""
-        noise = jax.random.normal(key, (k, *mean.shape))
-        z = mean + scale * noise
-        labels = None if label is None else jnp.tile(label, k)
+        return self._at(state, mean + scale * jax.random.normal(key, (k, *mean.shape)), image, label, mean, scale)
+
+    def _at(
+        self, state: VAEState, z: Float[Array, "k b z"], image: Array, label: Label, mean: Array, scale: Array
+    ) -> tuple[Float[Array, "k b"], Float[Array, "k b"]]:
+        """log p(x | z) and log q(z | x) - log p(z), of q = N(mean, scale²)."""
+        labels = None if label is None else jnp.tile(label, len(z))
         parameters = self._decode(state, z.reshape(-1, self.latent), labels)
-        parameters = parameters.reshape(k, len(image), *parameters.shape[1:])
-        log_posterior = standard_normal_log_prob(noise) - jnp.log(scale).sum(-1)
+        parameters = parameters.reshape(*z.shape[:2], *parameters.shape[1:])
+        log_posterior = normal_log_prob(z, mean, scale).sum(-1)
         return self.likelihood.log_prob(parameters, image), log_posterior - standard_normal_log_prob(z)
 
     def _inputs(self, key: Key[Array, ""], batch: Batch) -> tuple[Array, Label]:
