@@ -1,7 +1,7 @@
 """All families of generative models on MNIST, side by side: python -m benchmarks.families --run DIR
 
-Each row is an experiment's preset with other flags, trained into DIR; what is there already goes on. The budgets are a
-few minutes of a GPU. Printed is a table:
+Each row is an experiment's preset with other flags, trained into DIR unless it is there. The budgets are a few minutes
+of a GPU. Printed is a table:
 
 parameters  of the model, of a GAN those of its generator
 FID etc.    of 10,000 samples against as many training images, by a classifier of the data

@@ -7,8 +7,8 @@ stacked         modes covered of 1,000 by 26,000 samples of stacked MNIST, read 
 mnist, cifar10  FID and the like of 10,000 samples against as many training images, by a classifier of the data: narrow
                 networks, fewer steps for the methods with dearer ones
 
-Each row is an experiment's preset with other flags, trained into DIR/TABLE; what is there already goes on. Printed is
-a table of figures (± standard deviations over the seeds); DIR/TABLE.png shows samples. The budgets are a laptop's.
+Each row is an experiment's preset with other flags, trained into DIR/TABLE unless it is there. Printed is a table
+of figures (± standard deviations over the seeds); DIR/TABLE.png shows samples. The budgets are a laptop's.
 """
 
 import argparse
@@ -119,12 +119,13 @@ def draw(path: Path, table: str, runs: dict[str, tuple[ModuleType, Path]]) -> No
 
 
 def trained(rows: Rows, shared: str, folder: Path) -> dict[str, tuple[ModuleType, Path]]:
-    """Trains each row in a folder of its own, where it goes on; the experiments and folders by the rows' names."""
+    """Trains each row in a folder of its own, unless it is there; the experiments and folders by the rows' names."""
     runs = {}
     for name, (module, settings) in rows.items():
         preset, *flags = settings.split()
         run = folder / "".join(c if c.isalnum() else "_" for c in name)
-        main(module.experiment, [preset, *shared.split(), *flags, "--resume", "--run", str(run)])
+        if not (run / "report.html").exists():  # which is written last
+            main(module.experiment, [preset, *shared.split(), *flags, "--resume", "--run", str(run)])
         runs[name] = module, run
     return runs
 

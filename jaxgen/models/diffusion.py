@@ -31,6 +31,7 @@ from jaxgen.losses.diffusion import (
     noise_schedule,
     transition,
 )
+from jaxgen.models.average import moving_average
 from jaxgen.pixels import normalise
 from jaxgen.samplers import SAMPLERS, coefficients, visited
 from jaxgen.sharding import along_data
@@ -78,7 +79,7 @@ class Diffusion:
                     (Nichol & Dhariwal 2021, eq. 15)
     classes:        labels 0 … classes - 1 condition the network; 0: unconditional
     label_dropout:  the share of examples whose label is hidden in training, for classifier-free guidance
-    ema:            decay of the averaged parameters that sampling and likelihoods use; 0: none
+    ema:            decay of the `moving_average` of the parameters that sampling and likelihoods use; 0: none
     sampler:        `ancestral` (DDPM); `ddim` (Song et al. 2021a), of a rectified flow Euler's method; `dpm_solver`,
                     DPM-Solver++(2M) (Lu et al. 2022, algorithm 2); `heun`, of the probability-flow ODE dx̃ = ε dσ̃ with
                     x̃ = x / α and σ̃ = σ / α (Karras et al. 2022)
@@ -155,7 +156,7 @@ class Diffusion:
         (loss, metrics), gradient = gradient_of(state.params)
         updates, optimiser = self.optimiser.update(gradient, state.optimiser, state.params)
         params = optax.apply_updates(state.params, updates)
-        average = optax.incremental_update(params, state.average, 1 - self.ema) if self.ema else None
+        average = moving_average(state.average, params, self.ema, state.step) if self.ema else None
         metrics |= {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
         return DiffusionState(state.step + 1, key, params, optimiser, average), metrics
 

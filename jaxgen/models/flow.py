@@ -25,6 +25,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgen.layers.bijectors import logit
 from jaxgen.losses.variational import standard_normal_log_prob
+from jaxgen.models.average import moving_average
 from jaxgen.pixels import normalise
 from jaxgen.sharding import along_data
 from jaxgen.types import Batch, Metrics
@@ -59,7 +60,7 @@ class NormalizingFlow:
     alpha:       the flow sees logit(α + (1 - 2α) u) of pixels u in [0, 1], RealNVP's α being 0.05; 0: u in [-1, 1]
     classes:     labels 0 … classes - 1 condition the network; 0: unconditional
     temperature: standard deviation of the latents in `sample`
-    ema:         decay of a moving average of the parameters, then used by all but `step`; 0: none
+    ema:         decay of a `moving_average` of the parameters, then used by all but `step`; 0: none
 
     At step 0 the network's normalisations are set by that step's batch; `init` reads shapes only.
     """
@@ -111,7 +112,7 @@ class NormalizingFlow:
         updates, optimiser = self.optimiser.update(gradient, state.optimiser, state.params)
         params, average = optax.apply_updates(state.params, updates), state.average
         if self.ema:
-            average = optax.incremental_update(params, average, 1 - self.ema)
+            average = moving_average(average, params, self.ema, state.step)
         metrics |= {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
         return FlowState(state.step + 1, key, params, optimiser, average), metrics
 

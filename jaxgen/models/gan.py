@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxgen.augmentation import AUGMENTATIONS, adapted, augment
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
 from jaxgen.losses.penalties import PENALTIES
+from jaxgen.models.average import moving_average
 from jaxgen.models.player import Player, in_training
 from jaxgen.pixels import normalise
 from jaxgen.sharding import along_data, minibatches
@@ -54,7 +55,7 @@ class GAN:
     discriminator_steps:  k of Algorithm 1; a batch holds k minibatches, one for each step
     latent:               units of the latent z ~ N(0, I)
     classes:              labels 0 … classes - 1 go to both players; 0: unconditional
-    ema:                  decay of an exponential moving average of the generator, then used for sampling; 0: none
+    ema:                  decay of the `moving_average` of the generator, then used for sampling; 0: none
     penalty:              a name in `PENALTIES`, added `penalty_weight` times to D's loss; None: none
     unroll:               K: G's gradient flows through K further steps of D, which D itself does not take (Metz et al.
                           2017). With Adam give D's optimiser an `eps_root`: the root in it has no slope at 0
@@ -155,7 +156,7 @@ class GAN:
         )
         average, probability = state.average, state.probability
         if self.ema:
-            average = optax.incremental_update(generator.variables, average, 1 - self.ema)
+            average = moving_average(average, generator.variables, self.ema, state.step)
         metrics = jax.tree.map(jnp.mean, metrics) | generator_metrics
         if self.augmentation == "adaptive":
             probability = adapted(probability, metrics["discriminator_sign"], len(batch["image"]))

@@ -164,8 +164,8 @@ class VAE:
         """The negative bound -log (1/k) Σ p(x | z_i) (p(z_i) / q(z_i | x))^β.
 
         The decoder's gradient is the sum of those of the log weights, each times its normalised weight w_i (Burda et
-        al. 2016, eq. 14). The encoder's is doubly reparameterised (Tucker et al. 2019, eq. 8), the same in the mean with
-        less noise: it flows through the draws alone, times w_i again, or with β ≠ 1 times 1 - β (1 - w_i).
+        al. 2016, eq. 14). The encoder's is doubly reparameterised (Tucker et al. 2019, eq. 8), the same in the mean
+        with less noise: it flows through the draws alone, times w_i again, or with β ≠ 1 times 1 - β (1 - w_i).
         """
         image, label, mean, scale, key = self._encoded(state, key, batch)
         z = mean + scale * jax.random.normal(key, (self.objective_samples, *mean.shape))

@@ -129,9 +129,10 @@ def test_sampling_is_in_evaluation_mode():
 def test_average_of_the_generator_follows_its_formula_and_is_what_samples():
     gan, data = convolutional(ema=0.9), batch(8)
     state = gan.init(jax.random.key(0), data)
-    after, _ = gan.step(state, data)
-    expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, state.average, after.generator.variables)
-    assert largest_difference(after.average, expected) < 1e-6
+    for step, decay in ((0, 0.1), (5, 0.4), (1000, 0.9)):  # at most (1 + step) / (10 + step)
+        after, _ = gan.step(again(state).replace(step=jnp.int32(step)), data)
+        expected = jax.tree.map(lambda a, b, d=decay: d * a + (1 - d) * b, state.average, after.generator.variables)
+        assert largest_difference(after.average, expected) < 1e-6
     plain = dataclasses.replace(gan, ema=0.0)
     key = jax.random.key(1)
     averaged = gan.sample(after, jax.random.clone(key), 3)

@@ -1,0 +1,13 @@
+"""The moving average of parameters, by which models sample and are measured."""
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, PyTree
+
+__all__ = ["moving_average"]
+
+
+def moving_average(average: PyTree, params: PyTree, decay: float, step: Array) -> PyTree:
+    """d average + (1 - d) params after step t, counted from 0: d is `decay`, but at most (1 + t) / (10 + t), so that
+    short runs forget their start too (as TensorFlow's ExponentialMovingAverage with `num_updates`)."""
+    return optax.incremental_update(params, average, 1 - jnp.minimum(decay, (1 + step) / (10 + step)))
