@@ -70,7 +70,7 @@ def measure_pytorch(system: str) -> list[float]:
         weight = torch.rand(len(real), 1, 1, 1, device=device)
         between = (weight * real + (1 - weight) * fake).requires_grad_()
         (slope,) = torch.autograd.grad(judge(between).sum(), between, create_graph=True)
-        return ((slope.norm(dim=axes) - 1) ** 2).mean()
+        return ((torch.linalg.vector_norm(slope, dim=axes) - 1) ** 2).mean()
 
     def blocks(features):
         layers, last = [], 3

@@ -1,6 +1,7 @@
 """What the GAN experiments share: config, networks, what they evaluate and draw."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -38,9 +39,10 @@ from jaxgen.models import GAN
 from jaxgen.networks.convolutional import pyramid
 from jaxgen.pixels import normalise
 from jaxgen.report import image_grid, plot_scatter, save_image
-from jaxgen.training import fit
+from jaxgen.training import data_mesh, fit
 from jaxgen.training.command_line import flag_of
 from jaxgen.training.experiment import Config, Experiment
+from jaxgen.training.mesh import replicated
 
 SAMPLES = 10_000  # that figures of images are computed from
 POINTS = 2_500  # and those of points (Srivastava et al. 2017)
@@ -198,9 +200,9 @@ def build(config: GANConfig, data) -> GAN:
     return GAN(*players(config, shape, classes), *optimisers(config), classes=classes, **options(config))
 
 
-def evaluator(config: GANConfig, model: GAN, train, test) -> Callable:
-    """Figures of a state: of points the modes that they cover; of images the classes that a classifier trained on the
-    same data reads in them, and FID and the like by its features, or by Inception's.
+def evaluator(config: GANConfig, model: GAN, train, test, samples: int = SAMPLES) -> Callable:
+    """Figures of a state: of points the modes that they cover; of so many images the classes that a classifier trained
+    on the same data reads in them, and FID and the like by its features, or by Inception's.
 
     Unlabelled images have such figures only by Inception.
     """
@@ -219,7 +221,7 @@ def evaluator(config: GANConfig, model: GAN, train, test) -> Callable:
     spread = mean_distance(normalise(train.batch(np.arange(min(len(train), BATCH)))["image"]))
 
     def evaluate(state) -> dict[str, float]:
-        images = list(sampled(model, state, SAMPLES))
+        images = list(sampled(model, state, samples))
         features = features_of(extractor, images)
         figures = {"diversity": mean_distance(images[0]) / spread} | sample_figures(extractor, real, features)
         if min(images[0].shape[1:3]) >= WINDOW:
@@ -280,10 +282,15 @@ def stacked_evaluator(config: GANConfig, model: GAN) -> Callable:
 
 
 def sampled(model: GAN, state, n: int) -> Iterator[np.ndarray]:
-    """n samples, in batches, from the same latents each time; of a conditional model the classes in turn."""
+    """n samples, in batches that the devices share, from the same latents each time; of a conditional model the classes
+    in turn."""
+    mesh = data_mesh(math.gcd(BATCH, len(jax.devices())))
+    state = jax.device_put(state, replicated(mesh))
     label = {"label": jnp.arange(BATCH, dtype=jnp.int32) % model.classes} if model.classes else {}
     for key in jax.random.split(jax.random.key(0), n // BATCH):
-        yield np.asarray(_sample(model, state, key, **label))
+        with jax.set_mesh(mesh):
+            images = _sample(model, state, key, **label)
+        yield np.asarray(images)
 
 
 @partial(jax.jit, static_argnums=0)  # compiled once a model, not at every evaluation

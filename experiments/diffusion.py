@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.adversarial import BATCH, ByFeatures, draw_neighbours, sampled
+from experiments.adversarial import BATCH, SAMPLES, ByFeatures, draw_neighbours, sampled
 from experiments.adversarial import evaluator as evaluator_of_samples
 from experiments.density import density_evaluator, draw_density
 from jaxgen.data import read_image
@@ -243,14 +243,24 @@ class OnRun:
         return config, model, state, step
 
 
-def compare(experiment: Experiment, options: OnRun, name: str, variants: dict[str, dict], x: str, y: str) -> None:
+@dataclass(frozen=True)
+class Compared(OnRun):
+    samples: int = SAMPLES
+    """That the figures are computed from."""
+
+    def __post_init__(self):
+        if self.samples < BATCH or self.samples % BATCH:
+            raise ValueError(f"--samples {self.samples}: a multiple of {BATCH} is needed")
+
+
+def compare(experiment: Experiment, options: Compared, name: str, variants: dict[str, dict], x: str, y: str) -> None:
     """Figures of samples, seconds for a batch of them and a row of pictures, of the run's model with other fields."""
     config, model, state, step = options.restored(experiment)
     train, test = load_data(config)
     columns, found, rows = 2 * (model.classes or 8), {}, []
     for variant, fields in variants.items():
         one = replace(model, **fields)
-        figures = evaluator_of_samples(config, one, train, test)(state)
+        figures = evaluator_of_samples(config, one, train, test, options.samples)(state)
         began = time.perf_counter()
         images = next(sampled(one, state, BATCH))  # compiled by now
         found[variant] = {"seconds": time.perf_counter() - began} | figures
@@ -267,7 +277,7 @@ def compare(experiment: Experiment, options: OnRun, name: str, variants: dict[st
 
 def samplers(experiment: Experiment, args: list[str]) -> None:
     """Quality of samples and the time that they take, by each sampler: samplers.json and pictures."""
-    options = parse(OnRun, args, f"{experiment.script} samplers", samplers.__doc__)
+    options = parse(Compared, args, f"{experiment.script} samplers", samplers.__doc__)
     timesteps = options.restored(experiment)[0].timesteps
     variants = {
         f"{sampler} {steps or timesteps}": {"sampler": sampler, "sampling_steps": steps, "eta": 0.0}
@@ -281,7 +291,7 @@ def guidance(experiment: Experiment, args: list[str]) -> None:
     """Class accuracy and quality of samples at one scale of guidance after another: guidance.json and pictures."""
 
     @dataclass(frozen=True)
-    class Guidance(OnRun):
+    class Guidance(Compared):
         scales: tuple[float, ...] = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
         """w: 0 is none."""
 

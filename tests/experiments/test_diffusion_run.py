@@ -54,16 +54,19 @@ def test_sampling_is_chosen_after_training(run, capsys, tmp_path):
     sample = ["sample", "--run", run]
     assert "choose from ancestral, ddim" in fails(capsys, diffusion, [*sample, "--sampler", "euler"])
     assert "--truncation: this run's model has none" in fails(capsys, diffusion, [*sample, "--truncation", "1"])
+    samplers = [diffusion, ["samplers", "--run", str(run), "--samples", "700"]]
+    assert "--samples 700: a multiple of 500" in fails(capsys, *samplers)
     assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*sample, "--sampling-steps", "21"])
 
 
 def test_samplers_and_scales_of_guidance_are_compared(run, capsys, monkeypatch):
     monkeypatch.setattr(diffusion, "COMPARED", (("ancestral", None), ("ddim", 5), ("ddim", 50)))
-    main(diffusion.experiment, ["samplers", "--run", str(run)])
-    main(diffusion.experiment, ["guidance", "--run", str(run), "--scales", "0", "2"])
+    main(diffusion.experiment, ["samplers", "--run", str(run), "--samples", "1000"])
+    main(diffusion.experiment, ["guidance", "--run", str(run), "--scales", "0", "2", "--samples", "500"])
     for name, variants in {"samplers": {"ancestral 20", "ddim 5"}, "guidance": {"w = 0", "w = 2"}}.items():
         found = json.loads((run / f"{name}.json").read_text())["figures"]
         assert found.keys() == variants and all(one["seconds"] > 0 and one["fid"] > 0 for one in found.values())
+        assert {one["fake_samples"] for one in found.values()} == {1000.0 if name == "samplers" else 500.0}
         for picture in (name, f"{name}_samples"):
             assert np.asarray(Image.open(run / f"{picture}.png")).std() > 1
 
