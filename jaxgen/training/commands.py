@@ -283,7 +283,8 @@ def finish(experiment, run: Path, config, model, state, data, figures: dict[str,
     write_page(run, f"{experiment.name}, step {int(state.step)}", settings_of(config), figures)
     _print_figures(figures)
     print(f"pictures  {run}/ {' '.join(path.name for path in pictures_of(run))} report.html")
-    print(f"go on     python -m {experiment.script} --run {run} --resume --steps {2 * int(state.step)}")
+    if config.steps:  # else it took the steps of its phases, and is complete
+        print(f"go on     python -m {experiment.script} --run {run} --resume --steps {2 * int(state.step)}")
     print(f"sample    python -m {experiment.script} sample --run {run} --n 64 --out grid.png")
 
 
