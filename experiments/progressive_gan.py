@@ -1,6 +1,6 @@
 """Progressive growing of GANs (Karras et al. 2018, arXiv:1710.10196): from 4×4 up, a size at a time.
 
-python -m experiments.progressive_gan                  real digits, to 32×32
+python -m experiments.progressive_gan                  real digits, to 16×16
 python -m experiments.progressive_gan mnist            to 32×32
 python -m experiments.progressive_gan cifar10          to 32×32, as many parameters as the paper's below 64×64
 python -m experiments.progressive_gan paper --source folder:PATH        to 1024×1024, the paper's settings
@@ -62,11 +62,21 @@ cifar10 = ProgressiveGANConfig(
     eval_every=600_000 // 64,
 )
 digits = replace(
-    cifar10, source="digits", flip=False, width=16, latent=64, stage_images=40_000, steps=5000, eval_every=625
+    cifar10,
+    source="digits",
+    image_size=16,
+    flip=False,
+    width=16,
+    latent=64,
+    stage_images=32_000,
+    steps=4000,
+    eval_every=500,
 )
 presets = {
     "digits": digits,
-    "mnist": replace(digits, source="tfds:mnist", width=32, stage_images=150_000, steps=20_000, eval_every=2344),
+    "mnist": replace(
+        digits, source="tfds:mnist", image_size=32, width=32, stage_images=150_000, steps=20_000, eval_every=2344
+    ),
     "cifar10": cifar10,
     "paper": replace(
         cifar10,
