@@ -54,7 +54,7 @@ def bits_per_dim(figures: dict[str, float], dimensions: int) -> float:
 
 
 def seconds_of_training(run: Path) -> float:
-    """Of the steps, at the rates logged; where none was (compilation) at that of the next line."""
+    """Of the steps, at the rates logged; where none was (compilation) at their median."""
     records = [r for r in read_metrics(run) if "loss" in r or "generator_loss" in r]
     steps = np.diff([0, *(r["step"] for r in records)])
     rates = np.array([r.get("steps_per_second", math.nan) for r in records])

@@ -214,3 +214,14 @@ def test_rendered_inside_the_compiled_loop_of_fit(tmp_path):
         for i in range(8):
             expected = data.batch(order(seed, i, 16, len(data)))
             jax.tree.map(np.testing.assert_array_equal, {k: x[i] for k, x in member.seen.items()}, expected)
+
+
+def test_as_accelerators_fill_them_sprites_are_the_same(monkeypatch):
+    """All edges at once in place of one after the other: the branch that no CPU takes."""
+    world = factor_world("sprites", image_size=48)
+    factors = world.factors(np.arange(0, len(world), 9973))
+    expected = np.asarray(world.render(factors))
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *edges, cpu, default: default(*edges))
+    found = np.asarray(factor_world("sprites", image_size=48).render(factors))
+    assert expected.any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(found, expected)
