@@ -200,9 +200,9 @@ def build(config: GANConfig, data) -> GAN:
     return GAN(*players(config, shape, classes), *optimisers(config), classes=classes, **options(config))
 
 
-def evaluator(config: GANConfig, model: GAN, train, test, samples: int = SAMPLES) -> Callable:
-    """Figures of a state: of points the modes that they cover; of so many images the classes that a classifier trained
-    on the same data reads in them, and FID and the like by its features, or by Inception's.
+def evaluator(config: GANConfig, model: GAN, train, test, samples: int | None = None) -> Callable:
+    """Figures of a state: of points the modes that they cover; of so many images (default: SAMPLES) the classes
+    that a classifier trained on the same data reads in them, and FID and the like by its features, or by Inception's.
 
     Unlabelled images have such figures only by Inception.
     """
@@ -221,7 +221,7 @@ def evaluator(config: GANConfig, model: GAN, train, test, samples: int = SAMPLES
     spread = mean_distance(normalise(train.batch(np.arange(min(len(train), BATCH)))["image"]))
 
     def evaluate(state) -> dict[str, float]:
-        images = list(sampled(model, state, samples))
+        images = list(sampled(model, state, samples or SAMPLES))
         features = features_of(extractor, images)
         figures = {"diversity": mean_distance(images[0]) / spread} | sample_figures(extractor, real, features)
         if min(images[0].shape[1:3]) >= WINDOW:
