@@ -332,7 +332,7 @@ def test_wrong_rank():
 
 
 def test_a_population_has_a_convolution_for_each_member_on_gpus():
-    """cuDNN's grouped convolutions, into which `vmap` would turn them, are many times slower."""
+    """In place of the grouped one into which `vmap` would turn them."""
     x, w = jnp.zeros((3, 4, 8, 8, 5)), jnp.zeros((3, 4, 4, 5, 6))
     gradient = jax.vmap(jax.grad(lambda x, w: jnp.square(conv(x, w, 2, 1)).sum(), (0, 1)))
     lowered = {p: export.export(jax.jit(gradient), platforms=[p])(x, w).mlir_module() for p in ("cuda", "tpu")}
