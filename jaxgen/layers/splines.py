@@ -27,16 +27,17 @@ def rational_quadratic_spline(
     """
     slopes = SMALLEST + jax.nn.softplus(slopes + math.log(math.expm1(1 - SMALLEST)))
     slopes = jnp.pad(slopes, [(0, 0)] * x.ndim + [(1, 1)], constant_values=1)
-    xs, ys = _knots(widths, bound), _knots(heights, bound)
+    (lefts, widths), (lows, heights) = _bins(widths, bound), _bins(heights, bound)
     inside = jnp.abs(x) < bound
     v = jnp.where(inside, x, 0)
-    i = (v[..., None] >= (ys if inverse else xs)[..., 1:-1]).sum(-1, keepdims=True)
+    i = (v[..., None] >= (lows if inverse else lefts)[..., 1:]).sum(-1)
+    here = jax.nn.one_hot(i, widths.shape[-1], dtype=bool)  # the gradient of indexing would be a scatter, which is slow
 
-    def at(values, offset=0):
-        return jnp.take_along_axis(values, i + offset, axis=-1)[..., 0]
+    def at(values):
+        return jnp.where(here, values, 0).sum(-1)
 
-    left, width, low, height = at(xs), at(xs, 1) - at(xs), at(ys), at(ys, 1) - at(ys)
-    first, last, mean = at(slopes), at(slopes, 1), height / width
+    left, width, low, height = at(lefts), at(widths), at(lows), at(heights)
+    first, last, mean = at(slopes[..., :-1]), at(slopes[..., 1:]), height / width
     bend = first + last - 2 * mean
     if inverse:
         rise = v - low
@@ -54,10 +55,9 @@ def rational_quadratic_spline(
     return jnp.where(inside, y, x), jnp.where(inside, log_slope, 0)
 
 
-def _knots(shares: Float[Array, "*b k"], bound: float) -> Float[Array, "*b k1"]:
-    """Of -bound to bound, with bins as large as the softmax says."""
+def _bins(shares: Float[Array, "*b k"], bound: float) -> tuple[Float[Array, "*b k"], Float[Array, "*b k"]]:
+    """Where the bins of -bound to bound begin, and their sizes, which the softmax gives."""
     k = shares.shape[-1]
-    inner = jnp.cumsum(SMALLEST + (1 - SMALLEST * k) * jax.nn.softmax(shares), axis=-1)[..., :-1]
-    ends = [(0, 0)] * (shares.ndim - 1)
-    inner = jnp.pad(2 * bound * inner - bound, [*ends, (1, 0)], constant_values=-bound)
-    return jnp.pad(inner, [*ends, (0, 1)], constant_values=bound)
+    sizes = 2 * bound * (SMALLEST + (1 - SMALLEST * k) * jax.nn.softmax(shares))
+    before = jnp.triu(jnp.ones((k, k), sizes.dtype), 1)
+    return jnp.matmul(sizes, before, precision="highest") - bound, sizes

@@ -13,6 +13,7 @@ FLOWS = {
     "glow": Glow((4, 4, 2), 2, 2, 4),
     "glow, additive, LU": Glow((4, 4, 1), 1, 2, 4, "additive", "lu", classes=3),
     "realnvp": RealNVP((4, 4, 1), 2, 2, 1, classes=3),
+    "realnvp, splines": RealNVP((4, 4, 1), 1, 2, 1, "spline"),
     "splines": PointFlow((2,), "spline", 2, (8,), 4),
     "affine points": PointFlow((3,), "affine", 2, (8,), classes=3),
 }
@@ -25,7 +26,7 @@ def case(name, dtype=jnp.float32):
     label = jnp.arange(8, dtype=jnp.int32) % 3 if flow.classes else None
     params = jax.jit(partial(flow.init, mutable=["params"]))({"params": jax.random.key(0)}, x, label)["params"]
     random = np.random.default_rng(0)
-    params = jax.tree.map(lambda x: jnp.float32(x + 0.1 * random.normal(size=x.shape)), params)
+    params = jax.tree.map(lambda x: jnp.float32(x + 0.05 * random.normal(size=x.shape)), params)
     return flow, jax.jit(lambda x: flow.apply({"params": params}, x, label, mutable=["params"])[1])(x), x, label
 
 
