@@ -1,6 +1,7 @@
 """BigGAN (Brock et al. 2019, arXiv:1809.11096), class-conditional.
 
 python -m experiments.biggan                   real digits, 16×16, one row a class
+python -m experiments.biggan --deep            BigGAN-deep's players
 python -m experiments.biggan mnist             28×28 (goal: a classifier reads ≥ 90% of the samples as asked for)
 python -m experiments.biggan cifar10           the authors' setting for CIFAR-10
 python -m experiments.biggan imagenet128 --source folder:PATH           the paper's, batches of 2048 in 8 parts
@@ -24,7 +25,7 @@ from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers,
 from experiments.adversarial import evaluator as figures_of_gan
 from jaxgen.losses import add_orthogonal_regularisation
 from jaxgen.models import GAN
-from jaxgen.networks import BigGANDiscriminator, BigGANGenerator
+from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
 from jaxgen.networks.biggan import FACTORS, widths
 from jaxgen.networks.convolutional import pyramid
 from jaxgen.report import image_grid, plot_trade_off, save_image
@@ -45,10 +46,14 @@ class BigGANConfig(GANConfig):
     """Self-attention at images of this height."""
     orthogonal: float = 1e-4
     """Weight of the orthogonal regularisation of the generator."""
+    deep: bool = False
+    """BigGAN-deep's players, in which every norm sees the whole latent; 128 pixels: --width 128 --latent 128."""
 
     def __post_init__(self):
         super().__post_init__()
         refuse(self, "network", "spectral_norm")
+        if self.deep and not self.embedding:
+            raise ValueError("--embedding None: BigGAN-deep needs one")
 
     @property
     def convolutional(self) -> bool:
@@ -134,14 +139,18 @@ def build(config: BigGANConfig, data) -> GAN:
         halvings = len(judge) - 1
     else:  # small images as CIFAR-10's: equal widths, and two halvings
         make = (width,) * len(pyramid(*shape[:2]))
-        judge, halvings = (config.discriminator_width or width,) * 4, 2
+        judge, halvings = (config.discriminator_width or width,) * (3 if config.deep else 4), 2
     generator, discriminator = optimisers(config)
     if config.orthogonal:
         generator = optax.chain(add_orthogonal_regularisation(config.orthogonal), generator)
     common = {"attention": config.attention, "dtype": config.dtype}
+    if config.deep:
+        maker, referee = BigGANDeepGenerator, BigGANDeepDiscriminator(judge, data.classes, **common)
+    else:
+        maker, referee = BigGANGenerator, BigGANDiscriminator(judge, halvings, data.classes, **common)
     return GAN(
-        BigGANGenerator(shape, make, data.classes, config.embedding, **common),
-        BigGANDiscriminator(judge, halvings, data.classes, **common),
+        maker(shape, make, data.classes, config.embedding, **common),
+        referee,
         generator,
         discriminator,
         classes=data.classes,

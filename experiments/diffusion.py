@@ -46,7 +46,6 @@ TEST = 1000  # at most so many test images are measured in bits
 EVALUATIONS = 20  # timesteps of each at which the bound is estimated
 ODE_STEPS = 200  # of the density of points
 FRAMES = 10  # of the picture of the way from noise to image
-COMPARED = (("ancestral", None), ("ddim", 50), ("ddim", 20), ("ddim", 10), ("dpm_solver", 20), ("dpm_solver", 10))
 
 
 @dataclass(frozen=True)
@@ -258,8 +257,8 @@ def compare(experiment: Experiment, options: Compared, name: str, variants: dict
     config, model, state, step = options.restored(experiment)
     train, test = load_data(config)
     columns, found, rows = 2 * (model.classes or 8), {}, []
-    for variant, fields in variants.items():
-        one = replace(model, **fields)
+    models = {variant: replace(model, **fields) for variant, fields in variants.items()}
+    for variant, one in models.items():
         figures = evaluator_of_samples(config, one, train, test, options.samples)(state)
         began = time.perf_counter()
         images = next(sampled(one, state, BATCH))  # compiled by now
@@ -277,13 +276,20 @@ def compare(experiment: Experiment, options: Compared, name: str, variants: dict
 
 def samplers(experiment: Experiment, args: list[str]) -> None:
     """Quality of samples and the time that they take, by each sampler: samplers.json and pictures."""
-    options = parse(Compared, args, f"{experiment.script} samplers", samplers.__doc__)
-    timesteps = options.restored(experiment)[0].timesteps
-    variants = {
-        f"{sampler} {steps or timesteps}": {"sampler": sampler, "sampling_steps": steps, "eta": 0.0}
-        for sampler, steps in COMPARED
-        if (steps or 0) <= timesteps
-    }
+
+    @dataclass(frozen=True)
+    class Samplers(Compared):
+        samplers: tuple[str, ...] = ("ancestral", "ddim 50", "ddim 20", "ddim 10", "dpm_solver 20", "dpm_solver 10")
+        """Each with its steps, without them by all timesteps."""
+
+    options = parse(Samplers, args, f"{experiment.script} samplers", samplers.__doc__)
+    timesteps, variants = options.restored(experiment)[0].timesteps, {}
+    for entry in options.samplers:
+        sampler, _, steps = entry.partition(" ")
+        if steps and not steps.isdecimal():
+            raise ValueError(f"--samplers {entry!r}: a sampler and its steps are needed, as in 'ddim 20'")
+        count = int(steps) if steps else timesteps
+        variants[f"{sampler} {count}"] = {"sampler": sampler, "sampling_steps": count, "eta": 0.0}
     compare(experiment, options, "samplers", variants, "seconds", "fid")
 
 

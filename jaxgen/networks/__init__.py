@@ -2,6 +2,7 @@
 
 from jaxgen.networks.beta_vae import BetaVAEDecoder, BetaVAEEncoder, FactorVAEDiscriminator
 from jaxgen.networks.biggan import BigGANDiscriminator, BigGANGenerator
+from jaxgen.networks.biggan_deep import BigGANDeepDiscriminator, BigGANDeepGenerator
 from jaxgen.networks.convolutional import ConvDecoder, ConvEncoder
 from jaxgen.networks.cyclegan import CycleGANGenerator
 from jaxgen.networks.dcgan import DCGANDiscriminator, DCGANGenerator, DeepConvDiscriminator, DeepConvGenerator
@@ -23,6 +24,8 @@ from jaxgen.networks.wgan_gp import WGANGPDiscriminator, WGANGPGenerator
 __all__ = [
     "BetaVAEDecoder",
     "BetaVAEEncoder",
+    "BigGANDeepDiscriminator",
+    "BigGANDeepGenerator",
     "BigGANDiscriminator",
     "BigGANGenerator",
     "ConvDecoder",

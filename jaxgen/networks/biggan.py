@@ -141,8 +141,13 @@ class BigGANDiscriminator(nn.Module):
             x = block(x, train=train)
             if x.shape[1] == self.attention:
                 x = SelfAttention(dtype=self.dtype)(x, train=train)
-        x = nn.relu(x).astype(jnp.float32).sum((1, 2))
-        logit = SpectralNorm(nn.Dense(1, kernel_init=orthogonal))(x, train=train)[:, 0]
-        embedding = nn.Dense(x.shape[-1], use_bias=False, kernel_init=orthogonal)
-        code = SpectralNorm(embedding)(jax.nn.one_hot(label, self.classes), train=train)
-        return logit + (code * x).sum(-1)
+        return projection(nn.relu(x), label, self.classes, train)
+
+
+def projection(x: Float[Array, "b h w c"], label: Int[Array, "b"], classes: int, train: bool) -> Float[Array, "b"]:
+    """a(φ) + ⟨b(label), φ⟩ of the features φ, x summed over the pixels, within the calling module."""
+    x = x.astype(jnp.float32).sum((1, 2))
+    logit = SpectralNorm(nn.Dense(1, kernel_init=orthogonal))(x, train=train)[:, 0]
+    embedding = nn.Dense(x.shape[-1], use_bias=False, kernel_init=orthogonal)
+    code = SpectralNorm(embedding)(jax.nn.one_hot(label, classes), train=train)
+    return logit + (code * x).sum(-1)

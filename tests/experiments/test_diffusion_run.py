@@ -56,12 +56,14 @@ def test_sampling_is_chosen_after_training(run, capsys, tmp_path):
     assert "--truncation: this run's model has none" in fails(capsys, diffusion, [*sample, "--truncation", "1"])
     samplers = [diffusion, ["samplers", "--run", str(run), "--samples", "700"]]
     assert "--samples 700: a multiple of 500" in fails(capsys, *samplers)
+    assert "'ddim x': a sampler and its steps" in fails(capsys, diffusion, [*samplers[1][:3], "--samplers", "ddim x"])
+    assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*samplers[1][:3], "--samplers", "ddim 50"])
     assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*sample, "--sampling-steps", "21"])
 
 
-def test_samplers_and_scales_of_guidance_are_compared(run, capsys, monkeypatch):
-    monkeypatch.setattr(diffusion, "COMPARED", (("ancestral", None), ("ddim", 5), ("ddim", 50)))
-    main(diffusion.experiment, ["samplers", "--run", str(run), "--samples", "1000"])
+def test_samplers_and_scales_of_guidance_are_compared(run, capsys):
+    chosen = ["--samplers", "ancestral", "ddim 5"]
+    main(diffusion.experiment, ["samplers", "--run", str(run), "--samples", "1000", *chosen])
     main(diffusion.experiment, ["guidance", "--run", str(run), "--scales", "0", "2", "--samples", "500"])
     for name, variants in {"samplers": {"ancestral 20", "ddim 5"}, "guidance": {"w = 0", "w = 2"}}.items():
         found = json.loads((run / f"{name}.json").read_text())["figures"]

@@ -123,6 +123,7 @@ def test_truncation_of_the_latents(runs, capsys, tmp_path):
     assert "at least 0" in fails(capsys, biggan, ["sample", *run, "--standing-statistics", "-1"])
     new = ["--run", tmp_path / "new", "--image-size", "8"]
     assert "labels are needed" in fails(capsys, biggan, ["--source", "patches:photo:china", *new])
+    assert "BigGAN-deep needs one" in fails(capsys, biggan, ["--deep", "--embedding", "None", *new])
     assert "a multiple of 2" in fails(capsys, biggan, ["--latent", "5", *new])
     assert "batch of 9" in fails(capsys, biggan, ["--batch-size", "9", "--accumulation", "2", *new])
 

@@ -10,7 +10,7 @@ from flax import linen as nn
 from test_resnet import drawn
 
 from jaxgen.layers import SelfAttention
-from jaxgen.networks import BigGANDiscriminator, BigGANGenerator
+from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
 from jaxgen.networks.biggan import widths
 
 label = jnp.array([0, 1], jnp.int32)
@@ -27,6 +27,9 @@ def test_parameter_counts_of_the_authors():
     assert count(BigGANDiscriminator(judge, 5, 1000), 128, 128, 3) == 87_982_370
     assert count(BigGANGenerator((32, 32, 3), (256,) * 4, 10, None, None), 128) == 4_304_387
     assert count(BigGANDiscriminator((256,) * 4, 2, 10, None), 32, 32, 3) == 4_207_361
+    make, judge = widths(128, 128)
+    assert count(BigGANDeepGenerator((128, 128, 3), make, 1000), 128) == 50_244_484
+    assert count(BigGANDeepDiscriminator(judge, 1000), 128, 128, 3) == 34_590_210
 
 
 def test_layouts_of_appendix_b():
@@ -36,15 +39,10 @@ def test_layouts_of_appendix_b():
         widths(28, 1)
 
 
-@pytest.fixture(scope="module")
-def generator():
-    network = BigGANGenerator((8, 8, 1), (8, 8, 8), 2, embedding=3, attention=8)
-    return network, drawn(network, jnp.zeros((2, 6)), label)
-
-
-def test_every_part_of_the_latent_and_the_class_reach_the_image(generator):
-    network, variables = generator
-    apply = jax.jit(network.apply)
+@pytest.mark.parametrize("kind", [BigGANGenerator, BigGANDeepGenerator])
+def test_every_part_of_the_latent_and_the_class_reach_the_image(kind):
+    network = kind((8, 8, 1), (8, 8, 8), 2, embedding=3, attention=8)
+    variables, apply = drawn(network, jnp.zeros((2, 6)), label), jax.jit(network.apply)
     latent = jax.random.normal(jax.random.key(1), (2, 6))
     base = apply(variables, latent, label)
     for unit in range(6):
@@ -52,13 +50,16 @@ def test_every_part_of_the_latent_and_the_class_reach_the_image(generator):
     assert float(jnp.abs(apply(variables, latent, 1 - label) - base).max()) > 1e-4
 
 
-def test_latent_that_the_blocks_cannot_share_is_refused(generator):
+def test_latent_that_the_blocks_cannot_share_is_refused():
+    network = BigGANGenerator((8, 8, 1), (8, 8, 8), 2, embedding=3, attention=8)
     with pytest.raises(ValueError, match="a multiple of 3 is needed"):
-        jax.eval_shape(generator[0].init, jax.random.key(0), jnp.zeros((2, 7)), label)
+        jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((2, 7)), label)
 
 
-def test_class_and_pixels_reach_the_logit():
-    network = BigGANDiscriminator((8, 8), 1, 2, attention=4)
+@pytest.mark.parametrize(
+    "network", [BigGANDiscriminator((8, 8), 1, 2, attention=4), BigGANDeepDiscriminator((4, 8), 2, attention=4)]
+)
+def test_class_and_pixels_reach_the_logit(network):
     image = jax.random.normal(jax.random.key(1), (2, 8, 8, 1))
     variables, apply = drawn(network, image, label), jax.jit(network.apply)
     base = apply(variables, image, label)
