@@ -14,7 +14,7 @@ from benchmarks.pytorch import READINGS, compare, steps_per_second
 
 SYSTEMS = {  # batch size, height and width of the images, steps between two readings of the clock, devices of the mesh
     "SinGAN, a scale": (1, (96, 128), 5, 1),  # 32 channels; three steps of each player
-    "growing, a stage": (16, (32, 32), 3, None),  # 64 channels at full size, grown
+    "growing, a stage": (16, (32, 32), 3, 1),  # 64 channels at full size, grown
 }
 EXAMPLES = 200
 

@@ -29,6 +29,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -232,6 +233,12 @@ def _cpu_transpose(y, w, strides, padding):
         crop = [(-lo, -hi, 0) for lo, hi in padding]
         return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *crop, (0, 0, 0)))
     pads = [(k - 1 - lo, k - 1 - hi) for k, (lo, hi) in zip((kh, kw), padding, strict=True)]
+    if strides == (1, 1) and i * o >= 2**16 and w.size // (i + o) > y.size // o and np.min(pads) >= 0:
+        # To rearrange so large a kernel takes longer than to convolve few pixels with it: a matrix product for each of
+        # its positions.
+        (p, q), y = _input_size(y.shape[1:3], (kh, kw), strides, padding), jnp.pad(y, ((0, 0), *pads, (0, 0)))
+        at = np.ndindex(kh, kw)
+        return sum(jnp.tensordot(y[:, j : j + p, k : k + q], w[kh - 1 - j, kw - 1 - k], ((3,), (1,))) for j, k in at)
     return _canonical(y, w[::-1, ::-1].swapaxes(2, 3), (1, 1), pads, lhs_dilation=strides)
 
 

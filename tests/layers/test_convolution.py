@@ -108,6 +108,15 @@ def test_adjoints(kernel, strides, padding, size):
         assert_close(back, jax.linear_transpose(lambda x: native(x, w, strides, padding), x)(y)[0])
 
 
+@pytest.mark.parametrize(("kernel", "padding"), [((3, 3), "SAME"), ((2, 3), "VALID"), ((3, 2), ((0, 2), (1, 0)))])
+def test_transpose_by_a_kernel_larger_than_the_image(kernel, padding):
+    """Which is done otherwise."""
+    x, w = normal(0, 2, 4, 3, 256), normal(1, *kernel, 256, 260)
+    y = normal(2, *conv(x, w, 1, padding).shape)
+    found = jit(partial(conv_transpose, padding=padding))(y, w)
+    assert_close(found, jax.linear_transpose(lambda x: native(x, w, (1, 1), padding), x)(y)[0])
+
+
 @pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(("kernel", "strides"), [((3, 3), (1, 1)), ((4, 4), (2, 2)), ((5, 3), (2, 3))])
 def test_transposed_against_lax(kernel, strides, padding):
