@@ -33,7 +33,7 @@ ROWS: Rows = {
     "VAE": (vae, "mnist --network conv --likelihood discretised_logistic --importance-samples 0"),
     "DCGAN": (dcgan, "mnist --steps 8000"),
     "WGAN-GP": (wgan_gp, "mnist --steps 6000 --generator-learning-rate 2e-4 --discriminator-learning-rate 2e-4"),
-    "RealNVP": (realnvp, "mnist --batch-size 256 --steps 4000"),
+    "RealNVP": (realnvp, "mnist"),
     "diffusion": (diffusion, "mnist --batch-size 128 --steps 8000"),
 }
 SHARED = "--log-every 100 --eval-every 0"
