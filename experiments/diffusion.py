@@ -38,7 +38,7 @@ from jaxgen.pixels import to_uint8
 from jaxgen.report import image_grid, plot_trade_off, save_image, scatter_picture
 from jaxgen.samplers import SAMPLERS
 from jaxgen.training.command_line import parse
-from jaxgen.training.commands import load_data
+from jaxgen.training.commands import load_data, use_devices
 from jaxgen.training.experiment import Config, Experiment, main
 from jaxgen.training.runs import read_run, restore_run
 
@@ -254,6 +254,7 @@ class Compared(OnRun):
 
 def compare(experiment: Experiment, options: Compared, name: str, variants: dict[str, dict], x: str, y: str) -> None:
     """Figures of samples, seconds for a batch of them and a row of pictures, of the run's model with other fields."""
+    use_devices(read_run(experiment, options.run)[0])  # before JAX starts
     config, model, state, step = options.restored(experiment)
     train, test = load_data(config)
     columns, found, rows = 2 * (model.classes or 8), {}, []
@@ -283,7 +284,7 @@ def samplers(experiment: Experiment, args: list[str]) -> None:
         """Each with its steps, without them by all timesteps."""
 
     options = parse(Samplers, args, f"{experiment.script} samplers", samplers.__doc__)
-    timesteps, variants = options.restored(experiment)[0].timesteps, {}
+    timesteps, variants = read_run(experiment, options.run)[0].timesteps, {}
     for entry in options.samplers:
         sampler, _, steps = entry.partition(" ")
         if steps and not steps.isdecimal():
@@ -302,7 +303,7 @@ def guidance(experiment: Experiment, args: list[str]) -> None:
         """w: 0 is none."""
 
     options = parse(Guidance, args, f"{experiment.script} guidance", guidance.__doc__)
-    if not options.restored(experiment)[1].classes:
+    if not read_run(experiment, options.run)[0].conditional:
         raise ValueError(f"{options.run}: guidance is of a conditional run, see --conditional")
     variants = {f"w = {scale:g}": {"guidance": scale} for scale in options.scales}
     compare(experiment, options, "guidance", variants, "label_accuracy", "fid")
