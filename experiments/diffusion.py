@@ -252,7 +252,9 @@ class Compared(OnRun):
             raise ValueError(f"--samples {self.samples}: a multiple of {BATCH} is needed")
 
 
-def compare(experiment: Experiment, options: Compared, name: str, variants: dict[str, dict], x: str, y: str) -> None:
+def compare(
+    experiment: Experiment, options: Compared, name: str, variants: dict[str, dict], x: str, y: str, line: bool
+) -> None:
     """Figures of samples, seconds for a batch of them and a row of pictures, of the run's model with other fields."""
     use_devices(read_run(experiment, options.run)[0])  # before JAX starts
     config, model, state, step = options.restored(experiment)
@@ -271,7 +273,7 @@ def compare(experiment: Experiment, options: Compared, name: str, variants: dict
     (options.run / f"{name}.json").write_text(json.dumps(record, indent=2) + "\n")
     grid = image_grid(np.concatenate(rows), columns, row_names=tuple(variants))
     save_image(options.run / f"{name}_samples.png", grid)
-    plot_trade_off(options.run / f"{name}.png", found, x, y)
+    plot_trade_off(options.run / f"{name}.png", found, x, y, line=line)
     print(f"pictures  {options.run}/ {name}.png {name}_samples.png")
 
 
@@ -291,7 +293,7 @@ def samplers(experiment: Experiment, args: list[str]) -> None:
             raise ValueError(f"--samplers {entry!r}: a sampler and its steps are needed, as in 'ddim 20'")
         count = int(steps) if steps else timesteps
         variants[f"{sampler} {count}"] = {"sampler": sampler, "sampling_steps": count, "eta": 0.0}
-    compare(experiment, options, "samplers", variants, "seconds", "fid")
+    compare(experiment, options, "samplers", variants, "seconds", "fid", line=False)
 
 
 def guidance(experiment: Experiment, args: list[str]) -> None:
@@ -306,7 +308,7 @@ def guidance(experiment: Experiment, args: list[str]) -> None:
     if not read_run(experiment, options.run)[0].conditional:
         raise ValueError(f"{options.run}: guidance is of a conditional run, see --conditional")
     variants = {f"w = {scale:g}": {"guidance": scale} for scale in options.scales}
-    compare(experiment, options, "guidance", variants, "label_accuracy", "fid")
+    compare(experiment, options, "guidance", variants, "label_accuracy", "fid", line=True)
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,15 @@ class Coefficients(NamedTuple):
 
 def visited(sampler: str, schedule: Schedule, last: int, count: int) -> np.ndarray:
     """At most `count` of the timesteps 1 to `last`, rising, both included: evenly spaced, for the solvers of the ODE so
-    that σ̃ = σ / α grows as in Karras et al. 2022, eq. 5, with ρ = 7."""
+    that σ̃ = σ / α grows up to 80 as in Karras et al. 2022, eq. 5, with ρ = 7; what is above is one step."""
     if count == 1:
         return np.array([last])
     if sampler in ("ancestral", "ddim"):
         return np.unique(np.linspace(1, last, count).round().astype(int))
     alpha, sigma = schedule
     root = (sigma[1 : last + 1] / alpha[1 : last + 1]) ** (1 / 7)
-    return np.unique(np.abs(root[:, None] - np.linspace(root[0], root[-1], count)).argmin(0)) + 1
+    levels = np.linspace(root[0], min(root[-1], 80 ** (1 / 7)), count - (root[-1] > 80 ** (1 / 7)))
+    return np.unique(np.abs(root[:, None] - np.append(levels, root[-1])).argmin(0)) + 1
 
 
 def coefficients(sampler: str, schedule: Schedule, t: np.ndarray, s: np.ndarray, eta: float) -> Coefficients:

@@ -102,12 +102,12 @@ def plot_heat_map(
     figure.savefig(path, dpi=80)
 
 
-def plot_trade_off(path: Path, figures: Mapping[str, Mapping[str, float]], x: str, y: str, title: str = "") -> None:
-    """One figure of merit against another, a point for each setting, joined in the order of the settings."""
+def plot_trade_off(path: Path, figures: Mapping[str, Mapping[str, float]], x: str, y: str, line: bool = True) -> None:
+    """One figure of merit against another, a point for each setting, with a line in the order of the settings."""
     points = np.array([(one[x], one[y]) for one in figures.values()])
     figure = Figure(figsize=(5.5, 4), layout="constrained")
-    axes = figure.add_subplot(title=title, xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
-    axes.plot(*points.T, marker="o")
+    axes = figure.add_subplot(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
+    axes.plot(*points.T, marker="o", linestyle="-" if line else "")
     for name, point in zip(figures, points, strict=True):
         axes.annotate(name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
     axes.grid(alpha=0.3)

@@ -155,6 +155,14 @@ def test_few_steps_of_a_higher_order_come_nearer():
     assert 3 < error("ddim", 20) / error("ddim", 80) < 5  # of first: 4
 
 
+@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize("sampler", ["ddim", "dpm_solver", "heun"])
+def test_as_many_timesteps_are_visited_as_asked_for(sampler, schedule):
+    for count in (1, 2, 10, 20):
+        t = visited(sampler, noise_schedule(schedule, 1000), 1000, count)
+        assert len(set(t)) == count and t[-1] == 1000 and (count == 1 or t[0] == 1)
+
+
 def test_ddim_with_eta_1_is_ancestral_sampling_and_with_eta_0_draws_nothing():
     ancestral, state = gaussian(timesteps=50, sampler="ancestral", variance="small")
     eta_1 = dataclasses.replace(ancestral, sampler="ddim", eta=1.0)
