@@ -1,7 +1,7 @@
 """BigGAN (Brock et al. 2019, arXiv:1809.11096), class-conditional.
 
 python -m experiments.biggan                   real digits, 16×16, one row a class
-python -m experiments.biggan --deep            BigGAN-deep's players
+python -m experiments.biggan --deep --width 64 BigGAN-deep's players, which are narrower inside
 python -m experiments.biggan mnist             28×28 (goal: a classifier reads ≥ 90% of the samples as asked for)
 python -m experiments.biggan cifar10           the authors' setting for CIFAR-10
 python -m experiments.biggan imagenet128 --source folder:PATH           the paper's, batches of 2048 in 8 parts

@@ -137,7 +137,7 @@ presets = {
     "flow_matching": replace(digits, schedule="rectified", prediction="flow", sampler="ddim"),
     "moons": points,
     "swissroll": replace(points, source="swissroll"),
-    "ring": replace(points, source="ring"),
+    "ring": replace(points, source="ring", steps=20_000),
 }
 
 
