@@ -113,9 +113,14 @@ class BigGANGenerator(nn.Module):
             x = GeneratorBlock(features, 0 if self.embedding else self.classes, self.dtype)(x, code, train=train)
             if x.shape[1] == self.attention:
                 x = SelfAttention(dtype=self.dtype)(x, train=train)
-        x = nn.relu(nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)(x))
-        x = SpectralNorm(Conv(channels, (3, 3), kernel_init=orthogonal, dtype=self.dtype))(x, train=train)
-        return nn.tanh(x.astype(jnp.float32))
+        return to_image(x, channels, self.dtype, train)
+
+
+def to_image(x: Float[Array, "b h w c"], channels: int, dtype: Dtype | None, train: bool) -> Float[Array, "b h w o"]:
+    """A last norm and convolution, to (-1, 1), within the calling module."""
+    x = nn.relu(nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=dtype)(x))
+    x = SpectralNorm(Conv(channels, (3, 3), kernel_init=orthogonal, dtype=dtype))(x, train=train)
+    return nn.tanh(x.astype(jnp.float32))
 
 
 class BigGANDiscriminator(nn.Module):

@@ -16,7 +16,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float, Int
 
 from jaxgen.layers import Conv, SelfAttention, SpectralNorm, enlarge, shrink
-from jaxgen.networks.biggan import ConditionedBatchNorm, orthogonal, projection
+from jaxgen.networks.biggan import ConditionedBatchNorm, orthogonal, projection, to_image
 from jaxgen.networks.resnet import smallest
 
 __all__ = ["BigGANDeepDiscriminator", "BigGANDeepGenerator"]
@@ -77,9 +77,7 @@ class BigGANDeepGenerator(nn.Module):
             x = GeneratorBottleneck(features, True, self.dtype)(x, code, train=train)
             if x.shape[1] == self.attention:
                 x = SelfAttention(dtype=self.dtype)(x, train=train)
-        x = nn.relu(nn.BatchNorm(not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype)(x))
-        x = SpectralNorm(Conv(channels, (3, 3), kernel_init=orthogonal, dtype=self.dtype))(x, train=train)
-        return nn.tanh(x.astype(jnp.float32))
+        return to_image(x, channels, self.dtype, train)
 
 
 class DiscriminatorBottleneck(nn.Module):
