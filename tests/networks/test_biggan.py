@@ -21,7 +21,8 @@ def count(network, *shape):
     return sum(math.prod(x.shape) for x in jax.tree.leaves(variables["params"]))
 
 
-def test_parameter_counts_of_the_authors():
+def test_parameter_counts_as_published():
+    """By the authors, and of BigGAN-deep by a test of Google's compare_gan."""
     make, judge = widths(128, 96)
     assert count(BigGANGenerator((128, 128, 3), make, 1000), 120) == 70_433_988
     assert count(BigGANDiscriminator(judge, 5, 1000), 128, 128, 3) == 87_982_370

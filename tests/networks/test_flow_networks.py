@@ -25,8 +25,9 @@ def case(name, dtype=jnp.float32):
     x = jax.random.normal(jax.random.key(1), (8, *flow.shape), dtype)
     label = jnp.arange(8, dtype=jnp.int32) % 3 if flow.classes else None
     params = jax.jit(partial(flow.init, mutable=["params"]))({"params": jax.random.key(0)}, x, label)["params"]
-    random = np.random.default_rng(0)
-    params = jax.tree.map(lambda x: jnp.float32(x + 0.05 * random.normal(size=x.shape)), params)
+    # Further away splines bend so much that float32's rounding grows a hundredfold on the way back.
+    random, scale = np.random.default_rng(0), 0.05 if name == "realnvp, splines" else 0.1
+    params = jax.tree.map(lambda x: jnp.float32(x + scale * random.normal(size=x.shape)), params)
     return flow, jax.jit(lambda x: flow.apply({"params": params}, x, label, mutable=["params"])[1])(x), x, label
 
 
