@@ -39,10 +39,10 @@ from jaxgen.models import GAN
 from jaxgen.networks.convolutional import pyramid
 from jaxgen.pixels import normalise
 from jaxgen.report import image_grid, plot_scatter, save_image
+from jaxgen.sharding import replicated
 from jaxgen.training import data_mesh, fit
 from jaxgen.training.command_line import flag_of
 from jaxgen.training.experiment import Config, Experiment
-from jaxgen.training.mesh import replicated
 
 SAMPLES = 10_000  # that figures of images are computed from
 POINTS = 2_500  # and those of points (Srivastava et al. 2017)

@@ -28,8 +28,8 @@ from jaxgen.report import (
     save_animation,
     save_image,
 )
+from jaxgen.sharding import replicated, sharded
 from jaxgen.training import data_mesh
-from jaxgen.training.mesh import replicated, sharded
 
 SHOWN = 2000  # test examples that are looked at
 SAMPLED = 5000  # and training examples, for what is told of their factors

@@ -1,22 +1,49 @@
-"""Data parallelism inside a step: how a batch that is split over devices is cut, and noise split as it is."""
+"""Data parallelism: the mesh that a run lives on, where its arrays are placed, and how a step cuts its batch.
 
-from typing import TypeVar
+The mesh has one axis, `data`. The batch is sharded along it, the state replicated.
+"""
+
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["along_data", "minibatches"]
+__all__ = ["along_data", "data_mesh", "minibatches", "place", "replicated", "sharded"]
 
 T = TypeVar("T")
 
 
-def along_data(tree: T) -> T:
-    """Arrays with a leading batch axis, split over the `data` axis of the mesh of `jax.set_mesh`, where there is one.
+def data_mesh(devices: int | None = None) -> Mesh:
+    """A `data` mesh over the first `devices` devices, or over all of them. ValueError where there are fewer."""
+    available = len(jax.devices())
+    count = available if devices is None else devices
+    if not 1 <= count <= available:
+        raise ValueError(f"a mesh of {devices} devices: this machine has {available} ({jax.default_backend()})")
+    return jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:count])
 
-    A batch that comes sharded carries its sharding through what is computed from it. Noise drawn inside the step
-    comes from a key: without this every device would draw and process the whole of it. Values stay the same. In a
-    `jax.shard_map`, where every device has a run of its own, there is nothing to split.
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The placement of an array that every device holds whole."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """The placement of an array that is split over the devices along `axis`."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
+
+
+def place(tree: Any, sharding: NamedSharding) -> Any:
+    """Host arrays, the same on every process, as global arrays of `sharding`."""
+    return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, sharding, lambda index: x[index]), tree)
+
+
+def along_data(tree: T) -> T:
+    """Splits arrays with a leading batch axis over the `data` axis of the current mesh (`jax.set_mesh`), if it has one.
+
+    A batch that comes sharded carries its sharding through what is computed from it. Noise that a step draws comes
+    from a key, so without this every device would draw and process all of it. The values stay the same. Inside a
+    `jax.shard_map`, where every device has its own run, there is nothing to split.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if ("data", AxisType.Auto) not in zip(mesh.axis_names, mesh.axis_types, strict=True):
@@ -25,7 +52,7 @@ def along_data(tree: T) -> T:
 
 
 def minibatches(batch: T, k: int) -> T:
-    """Arrays with a leading batch axis as k minibatches, (k, b / k, ...). ValueError where k does not divide b.
+    """Cuts arrays with a leading batch axis into k minibatches, (k, b / k, ...). ValueError where k does not divide b.
 
     Minibatch i takes every k-th example, so that a batch sharded along its leading axis stays where it is.
     """

@@ -20,7 +20,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.diffusion import (
     PREDICTIONS,
@@ -35,11 +35,10 @@ from jaxgen.models.average import moving_average
 from jaxgen.pixels import normalise
 from jaxgen.samplers import SAMPLERS, coefficients, visited
 from jaxgen.sharding import along_data
-from jaxgen.types import Batch, Metrics
+from jaxgen.types import Batch, Label, Metrics
 
 __all__ = ["VARIANCES", "Bound", "Diffusion", "DiffusionState"]
 
-Label = Int[Array, "b"] | None
 VARIANCES = ("small", "large", "learned")
 BOUND_WEIGHT = 1e-3  # of the bound that trains learned variances (Nichol & Dhariwal 2021, eq. 16)
 

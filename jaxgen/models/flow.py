@@ -21,18 +21,16 @@ import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jaxgen.layers.bijectors import logit
 from jaxgen.losses.variational import standard_normal_log_prob
 from jaxgen.models.average import moving_average
 from jaxgen.pixels import normalise
 from jaxgen.sharding import along_data
-from jaxgen.types import Batch, Metrics
+from jaxgen.types import Batch, Label, Metrics
 
 __all__ = ["FlowState", "NormalizingFlow"]
-
-Label = Int[Array, "b"] | None
 
 
 @struct.dataclass

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jaxgen.augmentation import AUGMENTATIONS, adapted, augment
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
@@ -25,11 +25,9 @@ from jaxgen.models.average import moving_average
 from jaxgen.models.player import Player, in_training
 from jaxgen.pixels import normalise
 from jaxgen.sharding import along_data, minibatches
-from jaxgen.types import Batch, Metrics
+from jaxgen.types import Batch, Label, Metrics
 
 __all__ = ["GAN", "GANState"]
-
-Label = Int[Array, "b"] | None
 
 
 @struct.dataclass

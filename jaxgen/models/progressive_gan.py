@@ -22,10 +22,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.layers import enlarge, shrink
-from jaxgen.models.gan import GAN, GANState, Label
+from jaxgen.models.gan import GAN, GANState
 from jaxgen.networks.progressive import growth
 from jaxgen.pixels import normalise
-from jaxgen.types import Batch, Metrics
+from jaxgen.types import Batch, Label, Metrics
 
 __all__ = ["ProgressiveGAN", "Stage"]
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.regularisers import Regulariser
 from jaxgen.losses.variational import (
@@ -30,11 +30,10 @@ from jaxgen.losses.variational import (
     standard_normal_log_prob,
 )
 from jaxgen.pixels import normalise
-from jaxgen.types import Batch, Metrics
+from jaxgen.types import Batch, Label, Metrics
 
 __all__ = ["ELBO", "VAE", "VAEState"]
 
-Label = Int[Array, "b"] | None
 Scheduled = float | int | Array | Callable[[Array], Array]
 
 

@@ -13,13 +13,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, ConvTranspose
+from jaxgen.types import Label
 
 __all__ = ["BetaVAEDecoder", "BetaVAEEncoder", "FactorVAEDiscriminator"]
-
-Label = Int[Array, "b"] | None
 
 
 def _check_sides(height: int, width: int) -> None:

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, ConvTranspose
+from jaxgen.types import Label
 
 __all__ = ["ConvDecoder", "ConvEncoder", "pyramid"]
-
-Label = Int[Array, "b"] | None
 
 
 def pyramid(height: int, width: int) -> list[tuple[int, int]]:

@@ -16,14 +16,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, ConvTranspose
 from jaxgen.networks.convolutional import pyramid
+from jaxgen.types import Label
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator", "DeepConvDiscriminator", "DeepConvGenerator"]
-
-Label = Int[Array, "b"] | None
 
 weights = nn.initializers.normal(0.02)
 orthogonal = nn.initializers.orthogonal()

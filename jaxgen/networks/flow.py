@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from jaxgen.layers import Conv
 from jaxgen.layers.bijectors import (
@@ -33,10 +33,10 @@ from jaxgen.layers.bijectors import (
     Reverse,
     ZeroConv,
 )
+from jaxgen.types import Label
 
 __all__ = ["ConvConditioner", "Dequantiser", "FlowStep", "MLPConditioner", "PointFlow", "Steps", "chain", "multi_scale"]
 
-Label = Int[Array, "b"] | None
 Mixing = Literal["reverse", "convolution", "lu"]
 
 MIXING = {"reverse": Reverse, "convolution": InvertibleConv, "lu": lambda **name: InvertibleConv(lu=True, **name)}

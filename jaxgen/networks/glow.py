@@ -12,15 +12,14 @@ from typing import Literal
 import jax
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers.bijectors import Additive, Affine, Condition, Pair, Squeeze, Standardise
 from jaxgen.networks.flow import ConvConditioner, FlowStep, Mixing, Steps, chain, multi_scale
 from jaxgen.networks.resnet import smallest
+from jaxgen.types import Label
 
 __all__ = ["Glow"]
-
-Label = Int[Array, "b"] | None
 
 
 class GlowLevel(nn.Module):

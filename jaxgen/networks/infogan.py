@@ -10,14 +10,13 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, ConvTranspose
 from jaxgen.networks.dcgan import scales, weights
+from jaxgen.types import Label
 
 __all__ = ["InfoGANDiscriminator", "InfoGANGenerator"]
-
-Label = Int[Array, "b"] | None
 
 
 def quarter(height: int, width: int) -> tuple[int, int]:

@@ -12,13 +12,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.pixels import to_unit
+from jaxgen.types import Label
 
 __all__ = ["MLPDecoder", "MLPDiscriminator", "MLPEncoder", "MLPGenerator"]
-
-Label = Int[Array, "b"] | None
 
 # The players start at U(±1/√fan-in), a third of the variance of Flax's default: from there the generator's sigmoids do
 # not saturate before the game has begun. A one-hot label is a single active input, so its fan-in is 1; were it counted

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
+
+from jaxgen.types import Label
 
 __all__ = ["PointDenoiser", "PointDiscriminator", "PointGenerator", "time_embedding"]
-
-Label = Int[Array, "b"] | None
 
 
 def perceptron(

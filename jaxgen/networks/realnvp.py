@@ -11,15 +11,14 @@ from typing import Literal
 import jax
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers.bijectors import Affine, Condition, NormalisedConv, Pair, RationalQuadratic, Squeeze, ZeroConv
 from jaxgen.networks.flow import FlowStep, Steps, chain, conditioned, multi_scale
 from jaxgen.networks.resnet import smallest
+from jaxgen.types import Label
 
 __all__ = ["RealNVP", "ResidualConditioner"]
-
-Label = Int[Array, "b"] | None
 
 
 class ResidualBlock(nn.Module):

@@ -20,13 +20,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers import ConditionalBatchNorm, Conv, SpectralNorm, enlarge, shrink
+from jaxgen.types import Label
 
 __all__ = ["ResNetDiscriminator", "ResNetGenerator"]
-
-Label = Int[Array, "b"] | None
 
 xavier = nn.initializers.xavier_uniform()
 residual = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # Xavier with a gain of √2, for ReLU

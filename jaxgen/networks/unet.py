@@ -9,15 +9,15 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, enlarge
 from jaxgen.networks.points import time_embedding
+from jaxgen.types import Label
 
 __all__ = ["DiffusionUNet"]
 
 kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
-Label = Int[Array, "b"] | None
 
 
 def group_norm(x: Array) -> Array:

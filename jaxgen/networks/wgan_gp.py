@@ -14,14 +14,13 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, ConvTranspose
 from jaxgen.networks.dcgan import with_label
+from jaxgen.types import Label
 
 __all__ = ["WGANGPDiscriminator", "WGANGPGenerator"]
-
-Label = Int[Array, "b"] | None
 
 
 def halvings(height: int, width: int) -> list[tuple[int, int]]:

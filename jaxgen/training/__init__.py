@@ -1,9 +1,9 @@
 """Training: the loop, checkpoints, logs, the mesh."""
 
+from jaxgen.sharding import data_mesh
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.fit import Interrupted, NonFinite, abstract_state, fit
 from jaxgen.training.logging import Logger, read_metrics
-from jaxgen.training.mesh import data_mesh
 from jaxgen.training.population import members, summary
 
 __all__ = [

@@ -23,9 +23,9 @@ from jaxgen.data import Dataset, StreamedDataset, image_files, load, order, read
 from jaxgen.diagnose import game_eigenvalues
 from jaxgen.pixels import to_uint8
 from jaxgen.report import draw_samples, image_grid, pictures_of, plot_curves, plot_diagnosis, save_image, write_page
+from jaxgen.sharding import data_mesh
 from jaxgen.training.command_line import find_run, flag_of, parse, use_cpu_devices
 from jaxgen.training.logging import as_json, read_metrics
-from jaxgen.training.mesh import data_mesh
 from jaxgen.training.population import summary
 from jaxgen.training.runs import check_data, read_run, restore_run, settings_of
 from jaxgen.types import State

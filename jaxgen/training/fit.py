@@ -22,9 +22,9 @@ from tqdm import tqdm
 
 from jaxgen.data import Dataset, StreamedDataset
 from jaxgen.report import save_image
+from jaxgen.sharding import data_mesh, place, replicated, sharded
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.logging import Logger
-from jaxgen.training.mesh import data_mesh, place, replicated, sharded
 from jaxgen.training.population import members, over_members, summary
 from jaxgen.types import State, Trainable
 

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from jaxgen.data import Attribute, Dataset
+from jaxgen.sharding import data_mesh
 from jaxgen.training.checkpoints import Checkpoints
 from jaxgen.training.fit import abstract_state
-from jaxgen.training.mesh import data_mesh
 from jaxgen.training.population import members
 
 __all__ = ["check_data", "check_same", "read_run", "restore_run", "settings_of", "write_run"]

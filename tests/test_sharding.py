@@ -13,8 +13,7 @@ from jaxgen.networks import (
     MLPEncoder,
     MLPGenerator,
 )
-from jaxgen.sharding import along_data
-from jaxgen.training.mesh import data_mesh, place, replicated, sharded
+from jaxgen.sharding import along_data, data_mesh, place, replicated, sharded
 
 SHAPE = (16, 16, 1)
 SGD = optax.sgd(1e-2)  # Adam starts with the sign of a gradient, which rounding decides where it is 0
