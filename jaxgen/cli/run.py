@@ -1,8 +1,8 @@
 """A finished or interrupted run as an object.
 
-    run = jaxgen.open_run("runs/vae")
-    images = run.sample(16, seed=1)            # (16, h, w, c), in [-1, 1]
-    run.model, run.state, run.config, run.metrics, run.data
+run = jaxgen.open_run("runs/vae")
+images = run.sample(16, seed=1)            # (16, h, w, c), in [-1, 1]
+run.model, run.state, run.config, run.metrics, run.data
 """
 
 import dataclasses

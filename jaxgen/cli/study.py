@@ -17,9 +17,7 @@ T = TypeVar("T")
 RUN_FLAGS = ("run", "resume", "overwrite")
 
 
-def run_study(
-    kind: type[T], body: Callable[[T], None], file: str, doc: str, argv: Sequence[str] | None = None
-) -> None:
+def run_study(kind: type[T], body: Callable[[T], None], file: str, doc: str, argv: Sequence[str] | None = None) -> None:
     """Runs a script: `body` with its config `kind`, a dataclass with the fields `run`, `overwrite` and, if it can go on
     with what the folder holds, `resume`.
 
