@@ -15,46 +15,53 @@ On sprites all have the setting of Locatello et al. (2019): networks of 690,517 
 Adam 1e-4, batch 64, 300,000 steps.
 """
 
-import math
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
 from experiments import vae
-from experiments.latent import draw_latent_space, vae_evaluator
+from experiments.shared.latent import draw, evaluator
+from experiments.shared.schedules import check_share, share_of, steps_to_share
 from experiments.vae import VAEConfig
+from jaxgen.cli import ByLabel, Experiment, at_least, main
 from jaxgen.losses import DIP, BetaTC
 from jaxgen.models import VAE, FactorVAE
 from jaxgen.networks import FactorVAEDiscriminator
-from jaxgen.training.command_line import flag_of
-from jaxgen.training.experiment import Experiment, main
 
 WEIGHTS = {"tc": 6.0, "factor": 35.0, "dip1": 10.0, "dip2": 10.0}
 
 
 @dataclass(frozen=True)
 class BetaVAEConfig(VAEConfig):
+    """The settings of a VAE whose code is regularised."""
+
     capacity: float = 0.0
     """Hold the KL term at a capacity, in nats, by β |KL - capacity|; 0: β KL."""
-    capacity_steps: int = 100_000
-    """The capacity grows from 0 over so many steps."""
+    capacity_growth: float = 1 / 3
+    """The share of the steps over which the capacity grows from 0."""
     regulariser: Literal["none", *WEIGHTS] = "none"
-    """Added to the loss: that of β-TCVAE, of FactorVAE (which takes two minibatches a step), of DIP-VAE-I or -II."""
+    """What is added to the loss: that of β-TCVAE, of FactorVAE (which takes two minibatches a step), or of DIP-VAE-I or
+    -II."""
     regulariser_weight: float | None = None
     """β of `tc` (6), γ of `factor` (35), λ_od of `dip1` and `dip2` (10), where λ_d is 10 times and once that."""
 
     def __post_init__(self):
-        super().__post_init__()
         kind, weight = self.regulariser, self.regulariser_weight
-        for name, least in {"capacity": 0, "capacity_steps": 1, "regulariser_weight": 0}.items():
-            if (value := getattr(self, name)) is not None and not least <= value < math.inf:
-                raise ValueError(f"{flag_of(name)} {value}: a number of at least {least} is needed")
+        at_least(0, self, "capacity", "regulariser_weight")
+        check_share(self, "capacity_growth")
         if kind == "none" and weight is not None:
             raise ValueError(f"--regulariser-weight {weight}: choose a --regulariser of {', '.join(WEIGHTS)}")
         if kind != "none" and (self.beta != 1 or self.capacity):
             raise ValueError(f"--regulariser {kind}: its KL term weighs 1; choose --beta 1 --capacity 0")
+        super().__post_init__()
+
+    @classmethod
+    def upgraded(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        """Reads runs in which the capacity grew over a number of steps."""
+        if not stored.get("capacity"):
+            stored = {name: value for name, value in stored.items() if name != "capacity_steps"}
+        return super().upgraded(steps_to_share(stored, "capacity_steps", "capacity_growth"))
 
 
 sprites = BetaVAEConfig(
@@ -89,10 +96,11 @@ presets = {
 }
 
 
-def build(config: BetaVAEConfig, data) -> VAE:
+def build(config: BetaVAEConfig, data: Any) -> VAE:
+    """Returns the VAE of a config for images like those of `data`."""
     model = vae.build(config, data)
     if config.capacity:
-        model = replace(model, capacity=optax.linear_schedule(0.0, config.capacity, config.capacity_steps))
+        model = replace(model, capacity=optax.linear_schedule(0.0, config.capacity, share_of(config, "capacity_growth")))
     weight = config.regulariser_weight
     if weight is None:
         weight = WEIGHTS.get(config.regulariser)
@@ -109,7 +117,7 @@ def build(config: BetaVAEConfig, data) -> VAE:
 
 
 experiment = Experiment(
-    Path(__file__).stem, presets, build, vae_evaluator, draw_latent_space, __doc__, best="test_elbo", mode="max"
+    __file__, presets, build, evaluator, draw, sampling=ByLabel, doc=__doc__, best="test_elbo", mode="max"
 )
 
 if __name__ == "__main__":

@@ -8,57 +8,60 @@ python -m experiments.vae iwae                 the same by the importance-weight
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import optax
 
-from experiments.latent import draw_latent_space, vae_evaluator
-from jaxgen.losses import LIKELIHOODS
+from experiments.shared.adversarial import ConditionalOptions, classes_of
+from experiments.shared.latent import LikelihoodOptions, draw, evaluator
+from experiments.shared.schedules import check_share, share_of, steps_to_share
+from jaxgen.cli import ByLabel, Config, Experiment, MirrorOptions, at_least, main, positive
+from jaxgen.cli.names import LIKELIHOODS
 from jaxgen.models import VAE
 from jaxgen.networks import BetaVAEDecoder, BetaVAEEncoder, ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
-from jaxgen.training.experiment import Config, Experiment, main
 
 
 @dataclass(frozen=True)
-class VAEConfig(Config):
+class VAEConfig(ConditionalOptions, LikelihoodOptions, MirrorOptions, Config):
+    """The settings of a VAE."""
+
     steps: int = 6000
     network: Literal["mlp", "conv", "beta_vae"] = "mlp"
     """Dense or convolutional encoder and decoder; `beta_vae`: the disentanglement literature's, for 64×64."""
     latent: int = 20
-    """Latent units; with 2 the manifold is drawn."""
+    """The number of latent units; with 2 the manifold is drawn."""
     hidden: int = 500
-    """Units of the dense hidden layer."""
-    likelihood: Literal["bernoulli", "gaussian", "discretised_logistic"] = "bernoulli"
-    """Of a pixel given the latent."""
+    """The units of the dense hidden layer."""
+    likelihood: Literal[tuple(LIKELIHOODS)] = "bernoulli"
+    """The distribution of a pixel given the latent."""
     beta: float = 1.0
-    """Weight of the KL term."""
-    annealing_steps: int = 0
-    """Raise β from 0 over so many steps."""
+    """The weight of the KL term."""
+    annealing: float = 0.0
+    """The share of the steps over which β rises from 0."""
     binarise: bool = False
     """Draw the pixels anew from Bernoulli(intensity) each time an image is seen."""
-    conditional: bool = False
-    """Give the label to encoder and decoder (CVAE)."""
     objective_samples: int = 1
-    """Above 1, train by the importance-weighted bound with so many posterior samples (IWAE)."""
+    """The number of posterior samples; above 1 the importance-weighted bound is the objective (IWAE)."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """The learning rate of Adam."""
     cosine_decay: bool = False
-    """Let the learning rate fall to 0 along a cosine over `steps`."""
-    importance_samples: int = 100
-    """Samples of the importance-weighted log-likelihood in evaluations; 0: none."""
-    factor_points: int = 0
-    """Points by which evaluations measure the disentanglement of sources with factors, 10,000 in the literature; 0:
-    they don't."""
+    """Let the learning rate fall to 0 along a cosine over the run."""
 
     def __post_init__(self):
+        at_least(1, self, "latent", "hidden")
+        positive(self, "learning_rate")
+        check_share(self, "annealing")
         super().__post_init__()
-        if self.factor_points and self.factor_points < 100:
-            raise ValueError(f"--factor-points {self.factor_points}: 0 or at least 100 is needed")
 
     @property
     def convolutional(self) -> bool:
+        """Whether the networks are convolutional."""
         return self.network != "mlp"
+
+    @classmethod
+    def upgraded(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        """Reads runs in which the annealing was a number of steps."""
+        return super().upgraded(steps_to_share(stored, "annealing_steps", "annealing"))
 
 
 presets = {
@@ -73,7 +76,7 @@ presets = {
         binarise=True,
         learning_rate=2e-3,
         cosine_decay=True,
-        annealing_steps=50 * 600,
+        annealing=0.1,
         importance_samples=5000,
         log_every=600,
         checkpoint_every=6000,
@@ -83,12 +86,11 @@ presets = {
 presets["iwae"] = replace(presets["nll"], objective_samples=50)
 
 
-def build(config: VAEConfig, data) -> VAE:
+def build(config: VAEConfig, data: Any) -> VAE:
+    """Returns the VAE of a config for images like those of `data`."""
     height, width, channels = data.example["image"].shape
     likelihood = LIKELIHOODS[config.likelihood]
-    classes = data.classes if config.conditional else 0
-    if config.conditional and not classes:
-        raise ValueError(f"--conditional: {config.source} has no labels")
+    classes = classes_of(config, data)
     shape = (height, width, channels * likelihood.outputs)
     common = {"classes": classes, "dtype": config.dtype}
     if config.network == "conv":
@@ -98,25 +100,25 @@ def build(config: VAEConfig, data) -> VAE:
     else:
         hidden = (config.hidden,)
         networks = MLPEncoder(config.latent, hidden, **common), MLPDecoder(shape, hidden, **common)
-    beta = config.beta
-    if config.annealing_steps:
-        beta = optax.linear_schedule(0.0, config.beta, config.annealing_steps)
-    rate = config.learning_rate
+    beta: Any = config.beta
+    if config.annealing:
+        beta = optax.linear_schedule(0.0, config.beta, share_of(config, "annealing"))
+    rate: Any = config.learning_rate
     if config.cosine_decay:
         rate = optax.cosine_decay_schedule(rate, config.steps)
-    optimiser, k = optax.adam(rate), config.objective_samples
-    return VAE(*networks, optimiser, likelihood, beta, config.binarise, classes, objective_samples=k)
+    return VAE(
+        *networks,
+        optax.adam(rate),
+        likelihood,
+        beta,
+        config.binarise,
+        classes,
+        objective_samples=config.objective_samples,
+    )
 
 
 experiment = Experiment(
-    Path(__file__).stem,
-    presets,
-    build,
-    vae_evaluator,
-    draw_latent_space,
-    __doc__,
-    best="test_elbo",
-    mode="max",
+    __file__, presets, build, evaluator, draw, sampling=ByLabel, doc=__doc__, best="test_elbo", mode="max"
 )
 
 if __name__ == "__main__":

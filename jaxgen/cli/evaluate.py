@@ -20,7 +20,7 @@ __all__ = ["evaluate"]
 
 
 def evaluate(experiment: Experiment, args: list[str]) -> None:
-    """Computes the figures of a run on the test set; flags replace the run's settings (another source, more samples)."""
+    """Computes the figures of a run on the test set; flags replace the run's settings, such as the source."""
     config = config_of(experiment, args)
     kind = options_of(type(config))
     default = kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})

@@ -71,7 +71,7 @@ def read_record(run: Path) -> dict[str, Any]:
 
 
 def check_same(ours: Mapping[str, Any], theirs: Mapping[str, Any], run: Path) -> None:
-    """Raises ValueError, naming the fields, where the settings `ours` compute something else than the run's, `theirs`."""
+    """Raises ValueError, naming the fields, where `ours` computes something else than the run's settings, `theirs`."""
     differing = [
         f"{name} is {theirs[name]}, not {ours[name]}"
         for name in ours

@@ -1,0 +1,26 @@
+"""Settings of learning rates that are shares of a run's steps, so that they fit runs of any length."""
+
+from typing import Any
+
+from jaxgen.cli import flag_of
+
+__all__ = ["check_share", "share_of", "steps_to_share"]
+
+
+def check_share(config: Any, name: str) -> None:
+    """Raises ValueError where a field of `config` is not a share, from 0 up to but not including 1."""
+    if not 0 <= getattr(config, name) < 1:
+        raise ValueError(f"{flag_of(name)} {getattr(config, name)}: a share of the steps, 0 up to 1, is needed")
+
+
+def share_of(config: Any, name: str) -> int:
+    """Returns the number of steps that the share in a field of `config` makes."""
+    return round(getattr(config, name) * config.steps)
+
+
+def steps_to_share(stored: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    """Returns the stored fields of an earlier version with the number of steps `old` as the share `new`."""
+    if old not in stored:
+        return stored
+    rest = {name: value for name, value in stored.items() if name != old}
+    return rest | {new: stored[old] / stored["steps"]}
