@@ -10,54 +10,60 @@ python -m experiments.biggan truncation --run DIR        quality against variety
 Figures and pictures are by the averaged generator with standing statistics.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options, refuse
-from experiments.adversarial import evaluator as figures_of_gan
-from jaxgen.losses import add_orthogonal_regularisation
+from experiments.shared.adversarial import (
+    DecayOptions,
+    GameConfig,
+    TruncationOptions,
+    draw,
+    gan_experiment,
+    optimisers,
+    options,
+)
+from experiments.shared.adversarial import evaluator as evaluator_of_gan
+from jaxgen.cli import Experiment, OnRun, at_least, main, parse
+from jaxgen.evaluation import Evaluator
 from jaxgen.models import GAN
 from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
-from jaxgen.networks.biggan import FACTORS, widths
-from jaxgen.networks.convolutional import pyramid
+from jaxgen.networks.sizes import FACTORS, pyramid, widths
+from jaxgen.optimisers import add_orthogonal_regularisation
 from jaxgen.report import image_grid, plot_trade_off, save_image
-from jaxgen.training.command_line import parse
-from jaxgen.training.commands import load_data
-from jaxgen.training.experiment import main
-from jaxgen.training.runs import read_run, restore_run
+from jaxgen.types import State
 
-THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, None)
+THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
 
 @dataclass(frozen=True)
-class BigGANConfig(GANConfig):
+class BigGANConfig(TruncationOptions, DecayOptions, GameConfig):
+    """The settings of BigGAN, which is always conditional."""
+
     embedding: int | None = 128
-    """Units of the classes' embedding, which all norms of the generator share, each beside a part of the latent; none:
-    every norm has a table of the classes."""
+    """The units of the classes' embedding, which all norms of the generator share, each beside a part of the latent;
+    None: every norm has a table of the classes."""
     attention: int | None = 64
-    """Self-attention at images of this height."""
+    """The height of the images at which there is self-attention."""
     orthogonal: float = 1e-4
-    """Weight of the orthogonal regularisation of the generator."""
+    """The weight of the orthogonal regularisation of the generator."""
     deep: bool = False
     """BigGAN-deep's players, in which every norm sees the whole latent; 128 pixels: --width 128 --latent 128."""
 
+    retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "packing", "conditional"})
+
     def __post_init__(self):
-        super().__post_init__()
-        refuse(self, "network", "spectral_norm")
+        at_least(0, self, "orthogonal")
         if self.deep and not self.embedding:
             raise ValueError("--embedding None: BigGAN-deep needs one")
-
-    @property
-    def convolutional(self) -> bool:
-        return True
+        super().__post_init__()
 
 
 cifar10 = BigGANConfig(
@@ -71,7 +77,6 @@ cifar10 = BigGANConfig(
     loss="hinge",
     b1=0.0,
     ema=0.9999,
-    conditional=True,
     batch_size=50,
     discriminator_steps=4,
     steps=125_000,  # 500 epochs, of four steps of D each batch
@@ -128,9 +133,10 @@ presets = {
 }
 
 
-def build(config: BigGANConfig, data) -> GAN:
-    if not (config.conditional and data.classes):
-        raise ValueError(f"--conditional, {config.source}: BigGAN is of classes, so labels are needed")
+def build(config: BigGANConfig, data: Any) -> GAN:
+    """Returns the BigGAN of a config for images like those of `data`."""
+    if not data.classes:
+        raise ValueError(f"{config.source}: BigGAN is conditional, so labels are needed")
     shape = data.example["image"].shape
     side, width = shape[0], config.width or 96
     if shape[0] == shape[1] and side in FACTORS:

@@ -5,8 +5,8 @@ python -m experiments.cgan mnist               the lab's network and settings, 1
                                                ≥ 95% of the samples as the class asked for)
 """
 
-from experiments.adversarial import GANConfig, gan_experiment
-from jaxgen.training.experiment import main
+from experiments.shared.adversarial import GANConfig, gan_experiment
+from jaxgen.cli import main
 
 presets = {
     "digits": GANConfig(steps=24_000, checkpoint_every=4000, eval_every=8000, conditional=True, b1=0.9),

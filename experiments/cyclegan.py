@@ -7,33 +7,39 @@ python -m experiments.cyclegan translate --run DIR --input FILE|FOLDER --to b
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from experiments.translation import TranslationConfig, adam, check_domains, two_domains_experiment
+from experiments.shared.translation import TranslationConfig, adam, check_domains, two_domains_experiment
 from jaxgen.models import CycleGAN
 from jaxgen.networks import CycleGANGenerator, PatchGANDiscriminator
 from jaxgen.networks.pix2pix import FIELDS
-from jaxgen.training.experiment import main
+from jaxgen.cli import at_least, main
 
 
 @dataclass(frozen=True)
 class CycleGANConfig(TranslationConfig):
+    """The settings of CycleGAN."""
+
     blocks: int = 9
-    """Residual blocks of the generators."""
+    """The number of residual blocks of the generators."""
     field: Literal[tuple(FIELDS)] = 70
-    """Side of the patches that the discriminators judge, in pixels."""
+    """The side of the patches that the discriminators judge, in pixels."""
     cycle_weight: float = 10.0
-    """λ of the cycle consistency loss."""
+    """λ, the weight of the cycle consistency loss."""
     identity_weight: float = 0.5
-    """Of the identity loss, in units of λ."""
+    """The weight of the identity loss, in units of λ."""
     pool_size: int = 50
-    """Images of earlier steps that a discriminator may see again."""
+    """The number of images of earlier steps that a discriminator may see again."""
+
+    def __post_init__(self):
+        at_least(0, self, "blocks", "cycle_weight", "identity_weight", "pool_size")
+        super().__post_init__()
 
 
 presets = {
     "digits": CycleGANConfig(  # bright and dark change places, which an identity loss would hinder
-        "tint:digits",
-        32,
+        source="tint:digits",
+        image_size=32,
         width=16,
         discriminator_width=16,
         blocks=3,
@@ -49,21 +55,30 @@ presets = {
         flip=True,
         batch_size=1,
         steps=266_800,  # 200 epochs of 1,334 images
-        decay_from=133_400,
+        decay_from=0.5,
         checkpoint_every=4000,
         eval_every=13_340,
     ),
 }
 
 
-def build(config: CycleGANConfig, data) -> CycleGAN:
+def build(config: CycleGANConfig, data: Any) -> CycleGAN:
+    """Returns the CycleGAN of a config for domains like those of `data`."""
     generators = [
         CycleGANGenerator(channels, config.width, config.blocks, config.upsampling, config.dtype)
         for channels in check_domains(config, data)
     ]
     judge = PatchGANDiscriminator(config.discriminator_width, config.field, "instance", config.dtype)
-    weights = config.cycle_weight, config.identity_weight, config.pool_size
-    return CycleGAN(*generators, judge, judge, adam(config), adam(config), *weights)
+    return CycleGAN(
+        *generators,
+        judge,
+        judge,
+        adam(config),
+        adam(config),
+        cycle_weight=config.cycle_weight,
+        identity_weight=config.identity_weight,
+        pool_size=config.pool_size,
+    )
 
 
 experiment = two_domains_experiment(__file__, presets, build, __doc__)

@@ -6,8 +6,8 @@ python -m experiments.dcgan cifar10            32×32, two steps of the discrimi
 python -m experiments.dcgan paper --source folder:PATH      64×64, base width 64, batch 128
 """
 
-from experiments.adversarial import GANConfig, gan_experiment
-from jaxgen.training.experiment import main
+from experiments.shared.adversarial import GANConfig, gan_experiment
+from jaxgen.cli import main
 
 presets = {
     "digits": GANConfig(network="dcgan", image_size=16, width=32, steps=4000, eval_every=2000),

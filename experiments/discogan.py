@@ -7,30 +7,48 @@ python -m experiments.discogan translate --run DIR --input FILE|FOLDER --to b
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from experiments.translation import TranslationConfig, adam, check_domains, two_domains_experiment
+from experiments.shared.schedules import check_share
+from experiments.shared.translation import TranslationConfig, adam, check_domains, two_domains_experiment
 from jaxgen.models import DiscoGAN
 from jaxgen.networks import DiscoGANDiscriminator, DiscoGANGenerator
-from jaxgen.training.experiment import main
+from jaxgen.cli import at_least, main
 
 
 @dataclass(frozen=True)
 class DiscoGANConfig(TranslationConfig):
+    """The settings of DiscoGAN."""
+
     generator_steps: int = 2
     """Steps of the generators for each of the discriminators."""
     first_rate: float = 0.01
-    """Of reconstruction in the generators' loss, at first."""
+    """The weight of reconstruction in the generators' loss, at first."""
     rate: float = 0.5
-    """Of reconstruction in the generators' loss, later."""
-    curriculum: int = 10_000
-    """The minibatch from which the later rate holds; a step has one, and one for each step of the generators."""
+    """The weight of reconstruction in the generators' loss, later."""
+    curriculum: float = 1 / 6
+    """The share of the steps after which the later weight holds."""
     weight_decay: float = 1e-5
-    """Adam's, of both players."""
+    """The weight decay of Adam, for both players."""
+
+    def __post_init__(self):
+        at_least(1, self, "generator_steps")
+        at_least(0, self, "first_rate", "rate", "weight_decay")
+        check_share(self, "curriculum")
+        super().__post_init__()
+
+    @classmethod
+    def upgraded(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        """Reads runs in which the curriculum was a number of minibatches."""
+        if isinstance(first := stored.get("curriculum"), int):
+            minibatches = stored["steps"] * (1 + stored["generator_steps"])
+            stored = stored | {"curriculum": min(1.0, first / minibatches)}
+        return super().upgraded(stored)
 
 
 presets = {
     "digits": DiscoGANConfig(
-        "tint:digits", 32, width=32, discriminator_width=32, batch_size=32, steps=1500, curriculum=500
+        source="tint:digits", image_size=32, width=32, discriminator_width=32, batch_size=32, steps=1500, curriculum=1 / 9
     ),
     "photos": DiscoGANConfig(
         source="unpaired:photos", image_size=64, batch_size=64, steps=20_000, checkpoint_every=2000, eval_every=2000
@@ -38,22 +56,22 @@ presets = {
 }
 
 
-def build(config: DiscoGANConfig, data) -> DiscoGAN:
+def build(config: DiscoGANConfig, data: Any) -> DiscoGAN:
+    """Returns the DiscoGAN of a config for domains like those of `data`."""
     generators = [
         DiscoGANGenerator(channels, config.width, config.upsampling, config.dtype)
         for channels in check_domains(config, data)
     ]
     judge = DiscoGANDiscriminator(config.discriminator_width, config.dtype)
     optimisers = adam(config, config.generator_steps, config.weight_decay), adam(config, 1, config.weight_decay)
-    rates = config.first_rate, config.rate
     return DiscoGAN(
         *generators,
         judge,
         judge,
         *optimisers,
         generator_steps=config.generator_steps,
-        rates=rates,
-        curriculum=config.curriculum,
+        rates=(config.first_rate, config.rate),
+        curriculum=round(config.curriculum * config.steps * (1 + config.generator_steps)),
     )
 
 

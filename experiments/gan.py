@@ -9,8 +9,8 @@ python -m experiments.gan ring --packing 2     PacGAN (Lin et al. 2018, arXiv:17
 
 from dataclasses import replace
 
-from experiments.adversarial import GANConfig, gan_experiment
-from jaxgen.training.experiment import main
+from experiments.shared.adversarial import GANConfig, gan_experiment
+from jaxgen.cli import main
 
 ring = GANConfig(
     source="ring",

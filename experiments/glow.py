@@ -8,23 +8,28 @@ python -m experiments.glow cifar10             the paper's settings (goal: 3.35 
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from experiments.flow import FlowConfig, build_flow, draw, evaluator
+from experiments.shared.flow import FlowConfig, FlowSampling, build_flow, draw, evaluator
+from jaxgen.cli import Experiment, at_least, main
 from jaxgen.models import NormalizingFlow
 from jaxgen.networks import Glow
-from jaxgen.training.experiment import Experiment, main
 
 
 @dataclass(frozen=True)
 class GlowConfig(FlowConfig):
+    """The settings of Glow."""
+
     width: int = 64
-    """Channels of the coupling's networks."""
+    """The channels of the networks in a coupling."""
     coupling: Literal["affine", "additive"] = "affine"
     """What a coupling does to the other half."""
     mixing: Literal["convolution", "lu", "reverse"] = "convolution"
-    """Of the channels before each coupling: 1×1 convolution, also in its LU form, or reversal."""
+    """How channels are mixed before each coupling: by a 1×1 convolution, also in its LU form, or by reversal."""
+
+    def __post_init__(self):
+        at_least(1, self, "width")
+        super().__post_init__()
 
 
 presets = {
@@ -39,7 +44,7 @@ presets = {
         flow_steps=32,
         width=512,
         optimiser="adamax",
-        warmup_steps=10 * 782,
+        warmup=0.01,
         steps=1000 * 782,
         eval_every=10 * 782,
         checkpoint_every=10 * 782,
@@ -47,16 +52,17 @@ presets = {
 }
 
 
-def build(config: GlowConfig, data) -> NormalizingFlow:
+def build(config: GlowConfig, data: Any) -> NormalizingFlow:
+    """Returns the Glow of a config for images like those of `data`."""
     shape = data.example["image"].shape
     if len(shape) == 1:
-        raise ValueError(f"{config.source} has points, not images: experiments.realnvp has flows of points")
+        raise ValueError(f"{config.source} has points, not images: the experiment realnvp has flows of points")
     options = config.levels, config.flow_steps, config.width, config.coupling, config.mixing
     network = partial(Glow, shape, *options, remat=config.remat, dtype=config.dtype)
     return build_flow(config, data, network)
 
 
-experiment = Experiment(Path(__file__).stem, presets, build, evaluator, draw, __doc__)
+experiment = Experiment(__file__, presets, build, evaluator, draw, sampling=FlowSampling, doc=__doc__)
 
 if __name__ == "__main__":
     main(experiment)

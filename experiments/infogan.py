@@ -4,40 +4,76 @@ python -m experiments.infogan                  real digits, 16×16
 python -m experiments.infogan mnist            28×28, the paper's networks: 62 noise, a category of 10, two in [-1, 1]
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jaxtyping import Array, Key
 
-from experiments.adversarial import GANConfig, draw_neighbours, evaluator, gan_experiment, optimisers, options
+from experiments.shared.adversarial import DecayOptions, GameConfig, gan_experiment, optimisers, options
+from jaxgen.cli import ByLabel, Drawn, at_least, main
+from jaxgen.cli.sampling import Load, drawn
 from jaxgen.models import InfoGAN
 from jaxgen.networks import InfoGANDiscriminator, InfoGANGenerator
-from jaxgen.report import image_grid, save_image
-from jaxgen.training.experiment import main
+from jaxgen.types import State
 
 
 @dataclass(frozen=True)
-class InfoGANConfig(GANConfig):
+class InfoGANConfig(DecayOptions, GameConfig):
+    """The settings of an InfoGAN."""
+
     latent: int = 62
     categories: int = 10
-    """Of the categorical code."""
+    """The number of categories of the categorical code."""
     continuous: int = 2
-    """How many continuous codes there are."""
+    """The number of continuous codes."""
     information_weight: float = 0.1
-    """λ, of the bound on the mutual information in both losses. At 1 (the paper's for categories) the categories are
-    settled while the images are still blobs, and stay mixtures of classes."""
+    """λ, the weight of the bound on the mutual information in both losses. At 1 (the paper's for categories) the
+    categories are settled while the images are still blobs, and stay mixtures of classes."""
     continuous_scale: float | None = 1.0
-    """Q's standard deviation of the continuous codes; None: learned."""
+    """Q's standard deviation of the continuous codes; None: it is learned."""
     width: int | None = 64
     generator_learning_rate: float = 1e-3
     batch_size: int = 128
 
-    @property
-    def convolutional(self) -> bool:
-        return False  # most of its weights are dense: one device, where all cores multiply, is the faster
+    convolutional: ClassVar[bool] = False  # most weights are dense: one device, where all cores multiply, is faster
+    retired: ClassVar[frozenset[str]] = frozenset(
+        {"network", "spectral_norm", "packing", "conditional", "truncation"}
+    )
+
+    def __post_init__(self):
+        at_least(1, self, "categories")
+        at_least(0, self, "continuous")
+        super().__post_init__()
+
+
+@dataclass(frozen=True)
+class CodeSampling(ByLabel):
+    """How an InfoGAN samples: `labels` are categories, one row of the grid for each."""
+
+    codes: tuple[float, ...] = ()
+    """The continuous codes, which were trained in [-1, 1]; by default random."""
+
+    def classes(self, model: Any) -> int:
+        """The number of categories of the first categorical code."""
+        return sum(model.categorical[:1])
+
+    def draw(self, model: Any, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:
+        """Draws n samples. ValueError for another number of codes than the model's, and as `ByLabel.draw` raises."""
+        if self.codes and len(self.codes) != model.continuous:
+            raise ValueError(
+                f"--codes: {len(self.codes)} values, but this run's model has {model.continuous} continuous codes"
+            )
+        labels = self.rows(self.classes(model), n)
+        columns = n // len(labels)
+        n = columns * len(labels)
+        codes = model.codes(jax.random.fold_in(key, 1), n)
+        codes = codes._replace(categorical=codes.categorical.at[:, 0].set(jnp.repeat(jnp.array(labels), columns)))
+        if self.codes:
+            codes = codes._replace(continuous=jnp.tile(jnp.array(self.codes, jnp.float32), (n, 1)))
+        return Drawn(drawn(model, state, key, n, {"codes": codes}), columns)
 
 
 presets = {
@@ -46,7 +82,8 @@ presets = {
 }
 
 
-def build(config: InfoGANConfig, data) -> InfoGAN:
+def build(config: InfoGANConfig, data: Any) -> InfoGAN:
+    """Returns the InfoGAN of a config for images like those of `data`."""
     judge_width = config.discriminator_width or config.width
     return InfoGAN(
         InfoGANGenerator(data.example["image"].shape, config.width, dtype=config.dtype),

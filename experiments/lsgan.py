@@ -8,8 +8,8 @@ python -m experiments.lsgan cifar10            32×32, two steps of the discrimi
 from dataclasses import replace
 
 from experiments import dcgan
-from experiments.adversarial import gan_experiment
-from jaxgen.training.experiment import main
+from experiments.shared.adversarial import gan_experiment
+from jaxgen.cli import main
 
 presets = {name: replace(dcgan.presets[name], loss="least_squares") for name in ("digits", "mnist", "cifar10")}
 

@@ -7,39 +7,44 @@ python -m experiments.pix2pix facades --source paired-reverse:PATH      the pape
 python -m experiments.pix2pix translate --run DIR --input FILE|FOLDER
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
-import jax
-import numpy as np
+from jaxtyping import Array, Key
 
-from experiments.translation import TranslationConfig, adam, examples, similarity
-from jaxgen.data import Dataset
-from jaxgen.losses import ADVERSARIAL_LOSSES
-from jaxgen.metrics import nearest_neighbours
+from experiments.shared.translation import RowSampling, TranslationConfig, adam
+from jaxgen.cli import Experiment, at_least, main
+from jaxgen.cli.names import ADVERSARIAL_LOSSES
+from jaxgen.evaluation import Evaluator
 from jaxgen.models import Pix2Pix
 from jaxgen.networks import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.pix2pix import FIELDS
-from jaxgen.training.experiment import Experiment, main
-
-NEIGHBOURS = 5000  # so many training pairs are searched for the baseline
+from jaxgen.types import State
 
 
 @dataclass(frozen=True)
 class Pix2PixConfig(TranslationConfig):
+    """The settings of Pix2Pix."""
+
     levels: int | None = None
-    """Halvings of the U-Net; default: as many as the sides allow, at most 8."""
+    """The halvings of the U-Net; by default the largest number that the sides allow, at most 8."""
     field: Literal[tuple(FIELDS)] = 70
-    """Side of the patches that the discriminator judges, in pixels."""
+    """The side of the patches that the discriminator judges, in pixels."""
     norm: Literal["batch", "instance"] = "instance"
-    """Of the networks; the paper's is the batch's, of one image."""
+    """The normalisation of the networks; the paper's is the batch's, of one image."""
     loss: Literal[tuple(ADVERSARIAL_LOSSES)] = "non_saturating"
     """The game."""
     l1_weight: float = 100.0
-    """λ of the L1 loss."""
+    """λ, the weight of the L1 loss."""
+
+    def __post_init__(self):
+        at_least(1, self, "levels")
+        at_least(0, self, "l1_weight")
+        super().__post_init__()
 
 
-digits = Pix2PixConfig("outline:digits", 32, width=16, discriminator_width=16, field=16, batch_size=16, steps=3000)
+digits = Pix2PixConfig(source="outline:digits", image_size=32, width=16, discriminator_width=16, field=16, batch_size=16, steps=3000)
 colour = replace(digits, source="grey:patches:photo:china", image_size=64, width=16, steps=1500, flip=True)
 presets = {
     "digits": digits,
@@ -53,14 +58,15 @@ presets = {
         norm="batch",
         batch_size=1,
         steps=80_000,  # 200 epochs of 400 images
-        decay_from=40_000,
+        decay_from=0.5,
         checkpoint_every=4000,
         eval_every=8000,
     ),
 }
 
 
-def build(config: Pix2PixConfig, data) -> Pix2Pix:
+def build(config: Pix2PixConfig, data: Any) -> Pix2Pix:
+    """Returns the Pix2Pix of a config for pairs like those of `data`."""
     if {"source", "target"} - data.example.keys():
         raise ValueError(f"{config.source}: pairs are needed, of a source such as outline:digits or paired:PATH")
     channels = data.example["target"].shape[-1]
@@ -68,42 +74,31 @@ def build(config: Pix2PixConfig, data) -> Pix2Pix:
         channels, config.width, config.levels, norm=config.norm, upsampling=config.upsampling, dtype=config.dtype
     )
     judge = PatchGANDiscriminator(config.discriminator_width, config.field, config.norm, dtype=config.dtype)
-    return Pix2Pix(generator, judge, adam(config), adam(config), config.loss, config.l1_weight)
+    loss = ADVERSARIAL_LOSSES[config.loss]
+    return Pix2Pix(generator, judge, adam(config), adam(config), loss=loss, l1_weight=config.l1_weight)
 
 
-def evaluator(config: Pix2PixConfig, model: Pix2Pix, train, test):
-    """How near the translations of test images are to their targets; and for comparison how near the sources are
-    themselves, and the target of the training image whose source is nearest."""
-    batches = list(examples(test))
-    source, target = (np.concatenate([batch[name] for batch in batches]) for name in ("source", "target"))
-    baselines = {}
-    if source.shape[-1] in (1, target.shape[-1]):
-        baselines["source"] = similarity(source, target)
-    if isinstance(train, Dataset):
-        known = train.batch(np.arange(min(len(train), NEIGHBOURS)))
-        _, nearest = nearest_neighbours(source, known["source"])
-        baselines["nearest"] = similarity(known["target"][nearest[:, 0]], target)
-    compared = {f"{name}_of_{of}": value for of, figures in baselines.items() for name, value in figures.items()}
-    translate = jax.jit(model.translate)
-
-    def evaluate(state) -> dict[str, float]:
-        keys = jax.random.split(jax.random.key(0), len(batches))
-        made = [translate(state, key, batch["source"]) for key, batch in zip(keys, batches, strict=True)]
-        return similarity(np.concatenate(made), target) | compared
-
-    return evaluate
+@@EVALUATOR@@
 
 
-def translate(model: Pix2Pix, data, state, key, image) -> dict:
+@dataclass(frozen=True)
+class PairSampling(RowSampling):
+    """A source, its translation and its target in each row."""
+
+    def row(self, model: Pix2Pix, data: Any, state: State, key: Key[Array, ""], batch: Mapping[str, Any]) -> dict:
+        """Returns the images of the rows."""
+        made = model.translate(state, key, batch["source"])
+        return {"source": batch["source"], "translated": made, "target": batch["target"]}
+
+
+def translate(model: Pix2Pix, data: Any, state: State, key: Key[Array, ""], image: Array) -> dict[str, Array]:
+    """Translates images."""
     return {"target": model.translate(state, key, image)}
 
 
-def row(model: Pix2Pix, data, state, key, batch) -> dict:
-    made = model.translate(state, key, batch["source"])
-    return {"source": batch["source"], "translated": made, "target": batch["target"]}
-
-
-experiment = Experiment("pix2pix", presets, build, evaluator, doc=__doc__, best="l1", translate=translate, row=row)
+experiment = Experiment(
+    __file__, presets, build, evaluator, sampling=PairSampling, doc=__doc__, best="l1", translate=translate
+)
 
 if __name__ == "__main__":
     main(experiment)

@@ -10,37 +10,48 @@ With --loss non_saturating --penalty r1: the regularisation of Mescheder et al. 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
-from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options, refuse
+from experiments.shared.adversarial import (
+    GameConfig,
+    PackingOptions,
+    TruncationOptions,
+    draw,
+    gan_experiment,
+    optimisers,
+    options,
+)
+from jaxgen.cli import at_least, main
 from jaxgen.data import read_image
-from jaxgen.models import ProgressiveGAN
+from jaxgen.models import GAN, ProgressiveGAN
 from jaxgen.models.progressive_gan import Stage
 from jaxgen.networks import ProgressiveDiscriminator, ProgressiveGenerator
-from jaxgen.networks.progressive import growth
+from jaxgen.networks.sizes import growth
 from jaxgen.report import save_image
-from jaxgen.training.experiment import main
+from jaxgen.types import State
 
 
 @dataclass(frozen=True)
-class ProgressiveGANConfig(GANConfig):
+class ProgressiveGANConfig(PackingOptions, TruncationOptions, GameConfig):
+    """The settings of progressive growing."""
+
     stage_images: int = 600_000
-    """So many are seen while a stage fades in, and again before the next; the last stage goes on to the end."""
+    """The number of images that are seen while a stage fades in, and again before the next; the last stage goes on to
+    the end."""
     factors: tuple[int, ...] = ()
-    """The minibatch at each size, from 4×4 up, in units of the batch size; default: one unit each."""
+    """The minibatch at each size, from 4×4 up, in units of the batch size; by default one unit each."""
     widest: int = 512
-    """The most channels of a layer."""
+    """The largest number of channels of a layer."""
+
+    retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "conditional", "linear_decay"})
 
     def __post_init__(self):
+        at_least(1, self, "stage_images", "widest")
+        if min(self.factors, default=1) < 1:
+            raise ValueError(f"--factors {' '.join(map(str, self.factors))}: at least 1 is needed")
         super().__post_init__()
-        refuse(self, "network", "spectral_norm", "conditional", "linear_decay")
-        if self.stage_images < 1 or min(self.factors, default=1) < 1 or self.widest < 1:
-            raise ValueError("--stage-images, --factors and --widest: at least 1 is needed")
-
-    @property
-    def convolutional(self) -> bool:
-        return True
 
 
 cifar10 = ProgressiveGANConfig(
@@ -50,7 +61,7 @@ cifar10 = ProgressiveGANConfig(
     width=512,
     latent=512,
     loss="wasserstein_drift",
-    penalty="gradient_penalty",
+    penalty=("gradient_penalty",),
     generator_learning_rate=1e-3,
     discriminator_learning_rate=1e-3,
     b1=0.0,
@@ -91,7 +102,8 @@ presets = {
 }
 
 
-def build(config: ProgressiveGANConfig, data) -> ProgressiveGAN:
+def build(config: ProgressiveGANConfig, data: Any) -> ProgressiveGAN:
+    """Returns the growing GAN of a config for images like those of `data`."""
     shape = data.example["image"].shape
     sizes = growth(*shape[:2])
     factors = config.factors or (1,) * len(sizes)
@@ -103,17 +115,19 @@ def build(config: ProgressiveGANConfig, data) -> ProgressiveGAN:
         for i, (half, factor) in enumerate(zip(halves, factors, strict=True))
     ]
     common = {"widest": config.widest, "dtype": config.dtype}
-    return ProgressiveGAN(
+    gan = GAN(
         ProgressiveGenerator(shape, config.width, **common),
         ProgressiveDiscriminator(shape[0], config.discriminator_width or config.width, **common),
         *optimisers(config),
         **options(config),
-        stages=tuple(stages),
     )
+    return ProgressiveGAN(gan, stages=tuple(stages))
 
 
-def pictures(config: ProgressiveGANConfig, model: ProgressiveGAN, state, train, test, run: Path) -> None:
-    """As of every GAN; and of each stage the first row of its last samples."""
+def pictures(
+    config: ProgressiveGANConfig, model: ProgressiveGAN, state: State, train: Any, test: Any, run: Path
+) -> None:
+    """Draws what every GAN draws, and the first row of the last samples of each stage."""
     draw(config, model, state, train, test, run)
     rows, ends = {}, np.cumsum([phase.steps for phase in model.phases])
     for path in sorted((run / "samples").glob("*.png")):

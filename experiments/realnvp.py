@@ -9,28 +9,34 @@ python -m experiments.realnvp moons --coupling affine
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from experiments.flow import FlowConfig, build_flow, draw, evaluator
+from experiments.shared.flow import FlowConfig, FlowSampling, build_flow, draw, evaluator
+from jaxgen.cli import Experiment, at_least, main
 from jaxgen.models import NormalizingFlow
 from jaxgen.networks import PointFlow, RealNVP
-from jaxgen.training.experiment import Experiment, main
 
 
 @dataclass(frozen=True)
 class RealNVPConfig(FlowConfig):
+    """The settings of RealNVP and of flows of points."""
+
     width: int = 32
-    """Channels of the residual networks at full size; of points, units of the hidden layers."""
+    """The channels of the residual networks at full size, or for points the units of the hidden layers."""
     blocks: int = 2
-    """Residual blocks of each network."""
+    """The number of residual blocks of each network."""
     alpha: float = 0.05
     """The flow sees logit(α + (1 - 2α) pixel); 0: the pixel."""
     coupling: Literal["affine", "spline"] = "affine"
     """What a coupling does to a value: RealNVP's affine map, or a monotone spline."""
 
+    def __post_init__(self):
+        at_least(1, self, "width", "blocks")
+        super().__post_init__()
+
     @property
     def convolutional(self) -> bool:
+        """Whether the data are images."""
         return self.source not in ("moons", "swissroll", "ring", "grid")
 
 
@@ -75,7 +81,8 @@ presets = {
 }
 
 
-def build(config: RealNVPConfig, data) -> NormalizingFlow:
+def build(config: RealNVPConfig, data: Any) -> NormalizingFlow:
+    """Returns the flow of a config for examples like those of `data`."""
     shape = data.example["image"].shape
     common = {"remat": config.remat, "dtype": config.dtype}
     if len(shape) == 1:
@@ -86,7 +93,7 @@ def build(config: RealNVPConfig, data) -> NormalizingFlow:
     return build_flow(config, data, network, config.alpha)
 
 
-experiment = Experiment(Path(__file__).stem, presets, build, evaluator, draw, __doc__)
+experiment = Experiment(__file__, presets, build, evaluator, draw, sampling=FlowSampling, doc=__doc__)
 
 if __name__ == "__main__":
     main(experiment)

@@ -12,73 +12,76 @@ python -m experiments.singan super-resolve --run DIR --input FILE --factor 4
 python -m experiments.singan animate --run DIR
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxtyping import Array, Float, Key
 from PIL import Image, ImageFilter
 
+from jaxgen.cli import Config, Drawn, Experiment, OnRun, Sampling, at_least, main, parse, positive
+from jaxgen.cli.experiment import Command
+from jaxgen.cli.sampling import Load, drawn
 from jaxgen.data import read_image
-from jaxgen.metrics import diversity, psnr, sifid, ssim
+from jaxgen.evaluation import Evaluator
+from jaxgen.metrics import psnr, sifid, ssim
 from jaxgen.models import SinGAN
 from jaxgen.models.singan import resized
 from jaxgen.networks import SinGANDiscriminator, SinGANGenerator
 from jaxgen.pixels import normalise, to_uint8
 from jaxgen.report import image_grid, save_animation, save_image
-from jaxgen.training.command_line import flag_of, parse
-from jaxgen.training.experiment import Config, Experiment, main
-from jaxgen.training.runs import read_run, restore_run
-
-SAMPLES = 16  # that figures are computed from
+from jaxgen.types import State
 
 
 @dataclass(frozen=True)
 class SinGANConfig(Config):
+    """The settings of SinGAN."""
+
     source: str = "photo:china"
     steps: int | None = None
-    """Training steps; default: those of all scales."""
+    """The number of training steps; by default those of all scales."""
     batch_size: int = 1
     scale_steps: int = 2000
-    """Of each scale, in each of which the players take their steps."""
+    """The steps of each scale; in each of them the players take their steps."""
     smallest: int = 25
-    """Pixels of the shorter side at the coarsest scale."""
+    """The pixels of the shorter side at the coarsest scale."""
     largest: int = 250
-    """Pixels of the longer side at the finest scale, at most."""
+    """The largest number of pixels of the longer side, at the finest scale."""
     factor: float = 0.75
-    """Of a scale's size to the next, at least."""
+    """The size of a scale divided by that of the next, at least."""
     width: int = 32
-    """Channels of the players, doubled every four scales."""
+    """The channels of the players, doubled every four scales."""
     widest: int = 128
-    """The most channels."""
+    """The largest number of channels."""
     discriminator_steps: int = 3
-    """Of the discriminator in a step."""
+    """The discriminator's steps in a step."""
     generator_steps: int = 3
-    """Of the generator in a step."""
+    """The generator's steps in a step."""
     reconstruction_weight: float = 10.0
-    """α of the reconstruction."""
+    """α, the weight of the reconstruction."""
     penalty_weight: float = 0.1
-    """λ of the gradient penalty."""
+    """λ, the weight of the gradient penalty."""
     noise: float = 0.1
-    """Of the finer scales, in units of the error of reconstruction."""
+    """The noise of the finer scales, in units of the error of reconstruction."""
     learning_rate: float = 5e-4
-    """Adam's, of both players; a tenth of it in the last fifth of each scale."""
+    """The learning rate of Adam, for both players; in the last fifth of each scale a tenth of it."""
     b1: float = 0.5
-    """Adam's decay of the first moment."""
+    """The decay of Adam's first moment."""
     eval_every: int = 0
 
     def __post_init__(self):
-        super().__post_init__()
         if self.batch_size != 1 or self.seeds != 1:
             raise ValueError("--batch-size, --seeds: 1 is needed, of a model of one image")
         if not 0 < self.factor < 1:
             raise ValueError(f"--factor {self.factor}: between 0 and 1 is needed")
-        for name in ("scale_steps", "smallest", "largest", "discriminator_steps", "generator_steps", "widest"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{flag_of(name)} {getattr(self, name)}: at least 1 is needed")
+        at_least(1, self, "scale_steps", "smallest", "largest", "width", "widest")
+        at_least(1, self, "discriminator_steps", "generator_steps")
+        positive(self, "learning_rate")
+        super().__post_init__()
 
 
 paper = SinGANConfig()
@@ -89,7 +92,8 @@ presets = {
 }
 
 
-def build(config: SinGANConfig, data) -> SinGAN:
+def build(config: SinGANConfig, data: Any) -> SinGAN:
+    """Returns the SinGAN of a config for the image of `data`."""
     if "image" not in data.example or len(data.example["image"].shape) != 3:
         raise ValueError(f"{config.source}: an image is needed, of a source such as photo:china or image:FILE")
 
@@ -97,7 +101,7 @@ def build(config: SinGANConfig, data) -> SinGAN:
         rate = optax.piecewise_constant_schedule(config.learning_rate, {config.scale_steps * updates * 4 // 5: 0.1})
         return optax.adam(rate, config.b1)
 
-    names = "smallest largest factor widest discriminator_steps generator_steps reconstruction_weight penalty_weight"
+    names = "smallest largest factor widest discriminator_steps generator_steps reconstruction_weight"
     return SinGAN(
         SinGANGenerator(config.width, dtype=config.dtype),
         SinGANDiscriminator(config.width, dtype=config.dtype),
@@ -106,129 +110,84 @@ def build(config: SinGANConfig, data) -> SinGAN:
         data.example["image"].shape,
         steps=config.scale_steps,
         noise=config.noise,
+        penalty_weight=config.penalty_weight,
         **{name: getattr(config, name) for name in names.split()},
     )
 
 
-def real(model: SinGAN, data) -> jax.Array:
-    """The training image at the finest scale."""
-    return jnp.clip(resized(normalise(jnp.asarray(data.batch(np.arange(1))["image"])), model.sizes[-1]), -1, 1)
-
-
-def evaluator(config: SinGANConfig, model: SinGAN, train, test) -> Callable:
-    """The error of the reconstruction; SIFID of samples by patches of 5×5 pixels, and how they differ."""
-    if len(train) > 1:
-        raise ValueError(f"{config.source}: {len(train)} images, but the model is of one; see image:FILE")
-    image = real(model, train)
-    sample, reconstruct = jax.jit(model.sample, static_argnums=2), jax.jit(model.reconstruct)
-
-    def evaluate(state) -> dict[str, float]:
-        samples = sample(state, jax.random.key(0), SAMPLES)
-        error = jnp.sqrt(jnp.square(reconstruct(state) - image).mean()) / 2
-        return {
-            "reconstruction_rmse": float(error),
-            "sifid_of_patches": sifid(image, samples),
-            "diversity": diversity(image, samples),
-        }
-
-    return evaluate
-
-
-def pictures(config: SinGANConfig, model: SinGAN, state, train, test, run: Path) -> None:
-    """The image, its reconstruction and samples; samples of other sizes."""
-    draw = jax.jit(model.sample, static_argnums=(2, 3))
-    samples = draw(state, jax.random.key(1), 6)
-    shown = jnp.concatenate([real(model, train), jax.jit(model.reconstruct)(state), samples])
-    names = ("training image", "reconstruction", *["sample"] * 6)
-    save_image(run / "image.png", image_grid(shown, 4, names=names))
-    height, width = model.sizes[-1]
-    for name, size in {"wide": (height, 2 * width), "tall": (2 * height, width)}.items():
-        save_image(run / f"{name}.png", image_grid(draw(state, jax.random.key(2), 2, size), 2 if name == "tall" else 1))
+@@EVALUATOR@@
 
 
 @dataclass(frozen=True)
-class Use:
-    """What the commands on a run share."""
+class SinGANSampling(Sampling):
+    """How a SinGAN samples."""
 
-    run: Path
-    """The folder of the run."""
+    size: tuple[int, int] | None = None
+    """The height and width of the images; by default those of the finest scale."""
+
+    def options(self) -> dict[str, Any]:
+        """The size."""
+        return {"size": self.size}
+
+    def draw(self, model: SinGAN, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:
+        """Draws n images."""
+        return Drawn(drawn(model, state, key, n, **self.options()), max(1, round(n**0.5)))
+
+
+
+@dataclass(frozen=True)
+class Use(OnRun):
+    """The flags that the uses of a run share."""
+
     out: Path | None = None
-    """The file to write; default: one with the command's name in the run folder."""
+    """The file to write; by default one with the command's name in the run folder."""
     seed: int = 0
-    """Of the noise."""
-    checkpoint: int | None = None
-    """The step to use; default: the newest."""
+    """The seed of the noise."""
 
-    def model(self, experiment: Experiment):
-        """The model and its state."""
-        config, data = read_run(experiment, self.run)
-        model, [state], _ = restore_run(experiment, self.run, config, data, self.checkpoint)
-        return model, state
-
-    def write(self, name: str, images: jax.Array) -> None:
-        """The image, or several in a row."""
+    def write(self, name: str, images: Float[Array, "n h w c"]) -> None:
+        """Writes the image, or several in a grid."""
         path = self.out or self.run / f"{name}.png"
         shown = np.asarray(to_uint8(images))
         save_image(path, shown[0] if len(shown) == 1 else image_grid(shown, max(1, round(len(shown) ** 0.5))))
         print(f"{len(shown)} image{'s' * (len(shown) > 1)} of {shown.shape[1]}×{shown.shape[2]}: {path}")
 
 
-def read(path: Path, channels: int) -> jax.Array:
-    """An image file in [-1, 1], as a batch of one."""
+def read(path: Path, channels: int) -> Float[Array, "1 h w c"]:
+    """Reads an image file in [-1, 1], as a batch of one."""
     return normalise(jnp.asarray(read_image(path, channels))[None])
 
 
-def sample(experiment: Experiment, args: list[str]) -> None:
-    """Images of the training image's size, or of any other."""
-
-    @dataclass(frozen=True)
-    class Sample(Use):
-        n: int = 16
-        """How many."""
-        size: tuple[int, int] | None = None
-        """Height and width; default: those of the finest scale."""
-
-    options = parse(Sample, args, f"{experiment.script} sample", sample.__doc__)
-    model, state = options.model(experiment)
-    if options.n < 1:
-        raise ValueError(f"--n {options.n}: at least 1 is needed")
-    draw = jax.jit(model.sample, static_argnums=(2, 3))
-    options.write("samples", draw(state, jax.random.key(options.seed), options.n, options.size))
-
-
-def refiner(name: str, doc: str, start: int) -> Callable[[Experiment, list[str]], None]:
-    """The command of one of the uses that feed an image in at a scale."""
+def refiner(name: str, doc: str, start: int) -> Command:
+    """Returns the command of one of the uses that feed an image in at a scale."""
 
     @dataclass(frozen=True)
     class Refine(Use):
-        input: Path | None = None
+        input: Path = field(kw_only=True)
         """The image."""
         mask: Path | None = None
-        """White where the image may change; its border is softened. Default: everywhere."""
+        """A picture that is white where the image may change; its border is softened. By default all may change."""
         scale: int = start
         """The scale from which on the image is made anew, counted from the coarsest, 0; negative: from the finest."""
 
     def command(experiment: Experiment, args: list[str]) -> None:
-        options = parse(Refine, args, f"{experiment.script} {name}", doc)
-        model, state = options.model(experiment)
-        if options.input is None:
-            raise ValueError(f"--input: {name} needs an image")
-        count = len(model.sizes)
-        scale = options.scale + count * (options.scale < 0)
+        flags = parse(Refine, args, f"{experiment.program} {name}", doc)
+        run = flags.open(experiment)
+        model, count = run.model, len(run.model.sizes)
+        scale = flags.scale + count * (flags.scale < 0)
         if not 1 <= scale < count:
-            raise ValueError(f"--scale {options.scale}: this run has the scales 1 to {count - 1} above the coarsest")
-        image = read(options.input, model.shape[2])
-        made = jax.jit(model.refine, static_argnums=3)(state, jax.random.key(options.seed), image, scale)
-        if options.mask is not None:
-            soft = softened(options.mask, made.shape[1:3])
+            raise ValueError(f"--scale {flags.scale}: this run has the scales 1 to {count - 1} above the coarsest")
+        image = read(flags.input, model.shape[2])
+        made = jax.jit(model.refine, static_argnums=3)(run.state, jax.random.key(flags.seed), image, scale)
+        if flags.mask is not None:
+            soft = softened(flags.mask, made.shape[1:3])
             made = soft * made + (1 - soft) * resized(image, made.shape[1:3])
-        options.write(name, made)
+        flags.write(name, made)
 
     return command
 
 
-def softened(path: Path, size: tuple[int, int]) -> jax.Array:
-    """A mask file as weights in [0, 1], its white part grown by a 32nd of the height and blurred at the border."""
+def softened(path: Path, size: tuple[int, int]) -> Float[Array, "1 h w 1"]:
+    """Reads a mask as weights in [0, 1], its white part grown by a 32nd of the height and blurred at the border."""
     mask = Image.fromarray(read_image(path, 1)[..., 0])
     if mask.size[::-1] != size:
         print(f"{path}: resized from {mask.height}×{mask.width} to {size[0]}×{size[1]}")
@@ -238,70 +197,74 @@ def softened(path: Path, size: tuple[int, int]) -> jax.Array:
     return jnp.asarray(blurred, jnp.float32)[None, ..., None] / 255
 
 
+@dataclass(frozen=True)
+class SuperResolve(Use):
+    """The flags of `super-resolve`."""
+
+    input: Path | None = None
+    """The image; by default the training image at its finest scale."""
+    factor: float = 4.0
+    """How many times as large the image becomes."""
+    reference: Path | None = None
+    """The same image in full, to compare with: figures of the result and of bicubic interpolation are printed."""
+
+
 def super_resolve(experiment: Experiment, args: list[str]) -> None:
-    """An enlarged image, with detail such as the training image has."""
-
-    @dataclass(frozen=True)
-    class SuperResolve(Use):
-        input: Path | None = None
-        """The image; default: the training image at its finest scale."""
-        factor: float = 4.0
-        """How many times as large."""
-        reference: Path | None = None
-        """The same image in full, to compare with: by it and by bicubic interpolation figures are printed."""
-
-    options = parse(SuperResolve, args, f"{experiment.script} super-resolve", super_resolve.__doc__)
-    model, state = options.model(experiment)
-    image = model.reconstruct(state) if options.input is None else read(options.input, model.shape[2])
-    made = jax.jit(model.super_resolve, static_argnums=3)(state, jax.random.key(options.seed), image, options.factor)
-    options.write("super-resolve", made)
-    if options.reference is not None:
+    """Enlarges an image, with detail such as the training image has."""
+    flags = parse(SuperResolve, args, f"{experiment.program} super-resolve", super_resolve.__doc__ or "")
+    run = flags.open(experiment)
+    model, state = run.model, run.state
+    image = model.reconstruct(state) if flags.input is None else read(flags.input, model.shape[2])
+    made = jax.jit(model.super_resolve, static_argnums=3)(state, jax.random.key(flags.seed), image, flags.factor)
+    flags.write("super-resolve", made)
+    if flags.reference is not None:
         size = made.shape[1:3]
-        wanted = resized(read(options.reference, model.shape[2]), size)
+        wanted = resized(read(flags.reference, model.shape[2]), size)
         for name, found in {"SinGAN": made, "bicubic": jnp.clip(resized(image, size), -1, 1)}.items():
             figures = float(psnr(found, wanted)[0]), float(ssim(found, wanted)[0]), sifid(wanted, found)
             print("{:8} PSNR {:.2f} dB, SSIM {:.3f}, SIFID of patches {:.4f}".format(name, *figures))
 
 
+@dataclass(frozen=True)
+class Animate(Use):
+    """The flags of `animate`."""
+
+    frames: int = 30
+    """The number of frames."""
+    alpha: float = 0.1
+    """How strongly the noise is drawn back to that of the reconstruction, 0 to 1."""
+    beta: float = 0.9
+    """How smoothly the noise moves, 0 to 1."""
+    start: int = 1
+    """The first scale that moves."""
+
+
 def animate(experiment: Experiment, args: list[str]) -> None:
-    """A video from the image, as a GIF."""
-
-    @dataclass(frozen=True)
-    class Animate(Use):
-        frames: int = 30
-        """How many."""
-        alpha: float = 0.1
-        """How strongly the noise is drawn back to that of the reconstruction, 0 to 1."""
-        beta: float = 0.9
-        """How smoothly it moves, 0 to 1."""
-        start: int = 1
-        """The first scale that moves."""
-
-    options = parse(Animate, args, f"{experiment.script} animate", animate.__doc__)
-    model, state = options.model(experiment)
-    if options.frames < 2 or not 0 <= options.alpha <= 1 or not 0 <= options.beta <= 1:
+    """Makes a video from the image, as a GIF."""
+    flags = parse(Animate, args, f"{experiment.program} animate", animate.__doc__ or "")
+    if flags.frames < 2 or not 0 <= flags.alpha <= 1 or not 0 <= flags.beta <= 1:
         raise ValueError("--frames: at least 2 are needed; --alpha and --beta: 0 to 1 is allowed")
-    key = jax.random.key(options.seed)
-    frames = jax.jit(model.animate, static_argnums=(2, 5))(
-        state, key, options.frames, options.alpha, options.beta, options.start
+    run = flags.open(experiment)
+    frames = jax.jit(run.model.animate, static_argnums=(2, 5))(
+        run.state, jax.random.key(flags.seed), flags.frames, flags.alpha, flags.beta, flags.start
     )
-    path = options.out or options.run / "animate.gif"
+    path = flags.out or flags.run / "animate.gif"
     save_animation(path, list(np.asarray(to_uint8(frames))), colours=128)
-    print(f"{options.frames} frames: {path}")
+    print(f"{flags.frames} frames: {path}")
 
 
 experiment = Experiment(
-    Path(__file__).stem,
+    __file__,
     presets,
     build,
     evaluator,
     pictures,
-    __doc__,
+    sampling=SinGANSampling,
+    doc=__doc__,
     commands={
-        "sample": sample,
-        "paint": refiner("paint", "A clipart as a picture of the training image's kind.", 2),
-        "edit": refiner("edit", "An edited image without the seams.", -2),
-        "harmonize": refiner("harmonize", "What was pasted in, in the style of the rest.", -2),
+        "paint": refiner("paint", "Turns a clipart into a picture of the training image's kind.", 2),
+        "edit": refiner("edit", "Takes the seams from an edited image.", -2),
+        "harmonize": refiner("harmonize", "Gives what was pasted in the style of the rest.", -2),
         "super-resolve": super_resolve,
         "animate": animate,
     },

@@ -9,8 +9,8 @@ python -m experiments.sngan cifar10 --conditional --run runs/projection
 
 from dataclasses import replace
 
-from experiments.adversarial import GANConfig, gan_experiment
-from jaxgen.training.experiment import main
+from experiments.shared.adversarial import GANConfig, gan_experiment
+from jaxgen.cli import main
 
 cifar10 = GANConfig(
     source="tfds:cifar10",

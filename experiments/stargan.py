@@ -7,51 +7,55 @@ python -m experiments.stargan celeba --source "attributes:PATH@Black_Hair/Blond_
 python -m experiments.stargan translate --run DIR --input FILE|FOLDER --to heart
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
+from jaxtyping import Array, Key
 
-from experiments.translation import TranslationConfig, adam
-from jaxgen.data import Dataset
-from jaxgen.metrics import train_classifier
+from experiments.shared.translation import RowSampling, TranslationConfig, adam
+from jaxgen.cli import Experiment, at_least, main
+from jaxgen.evaluation import Evaluator
+from jaxgen.losses import Penalty, gradient_penalty
 from jaxgen.models import StarGAN
 from jaxgen.networks import StarGANDiscriminator, StarGANGenerator
-from jaxgen.training import fit
-from jaxgen.training.experiment import Experiment, main
-
-TEST = 200  # test images that are translated to every domain for the figures
+from jaxgen.types import State
 
 
 @dataclass(frozen=True)
 class StarGANConfig(TranslationConfig):
+    """The settings of StarGAN."""
+
     learning_rate: float = 1e-4
-    """Adam's, of both players."""
     blocks: int = 6
-    """Residual blocks of the generator."""
+    """The number of residual blocks of the generator."""
     levels: int | None = None
-    """Halvings of the discriminator; default: to 2 pixels, at most 6."""
+    """The halvings of the discriminator; by default to 2 pixels, at most 6."""
     discriminator_steps: int = 5
     """Steps of the discriminator for each of the generator."""
     classification_weight: float = 1.0
-    """λ of the attributes' classification."""
+    """λ, the weight of the attributes' classification."""
     reconstruction_weight: float = 10.0
-    """λ of the reconstruction."""
+    """λ, the weight of the reconstruction."""
     penalty_weight: float = 10.0
-    """λ of the gradient penalty."""
+    """λ, the weight of the gradient penalty."""
+
+    def __post_init__(self):
+        at_least(1, self, "levels", "discriminator_steps")
+        at_least(0, self, "blocks", "classification_weight", "reconstruction_weight", "penalty_weight")
+        super().__post_init__()
 
 
 small = StarGANConfig(
-    "sprites-attributes",
-    32,
+    source="sprites-attributes",
+    image_size=32,
     width=16,
     discriminator_width=32,
     blocks=3,
     batch_size=16,
     steps=2000,
-    decay_from=1000,
+    decay_from=0.5,
     learning_rate=5e-4,
     discriminator_steps=2,
     reconstruction_weight=50.0,  # most pixels are black, whose error is 0
@@ -65,14 +69,15 @@ presets = {
         flip=True,
         batch_size=16,
         steps=40_000,  # of the generator: 200,000 of the discriminator
-        decay_from=20_000,
+        decay_from=0.5,
         checkpoint_every=1000,
         eval_every=4000,
     ),
 }
 
 
-def build(config: StarGANConfig, data) -> StarGAN:
+def build(config: StarGANConfig, data: Any) -> StarGAN:
+    """Returns the StarGAN of a config for images with attributes like those of `data`."""
     if not data.attributes:
         raise ValueError(f"{config.source}: attributes are needed, of a source such as sprites-attributes")
     groups = tuple(len(attribute.columns) for attribute in data.attributes)
@@ -85,74 +90,36 @@ def build(config: StarGANConfig, data) -> StarGAN:
         adam(config, config.discriminator_steps),
         groups,
         sets if any(sets) else (),
-        config.discriminator_steps,
-        config.classification_weight,
-        config.reconstruction_weight,
-        config.penalty_weight,
+        discriminator_steps=config.discriminator_steps,
+        classification_weight=config.classification_weight,
+        reconstruction_weight=config.reconstruction_weight,
+        penalties=(Penalty(gradient_penalty, config.penalty_weight),),
     )
 
 
-def evaluator(config: StarGANConfig, model: StarGAN, train, test) -> Callable:
-    """What classifiers of the real images read in test images that are translated to every domain: how often the
-    attribute that was asked for, where the image did not have it, and how often each other attribute as before.
-
-    A group of attributes has a classifier, trained on the images that have it. Of several data sets `transferred` is
-    the first figure for the images of the other sets alone. Only data in memory have such figures.
-    """
-    if not isinstance(train, Dataset):
-        return lambda state: {}
-    readers = [reader(train, attribute, columns) for attribute, columns in groups_of(train)]
-    batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), TEST)).astype(int))
-    image, which = batch["image"], batch.get("set", np.zeros(len(batch["image"]), int))
-    before = np.stack([read(image) for read in readers], axis=1)
-    translate_to_all = jax.jit(model.translate_to_all)
-
-    def evaluate(state) -> dict[str, float]:
-        made = np.concatenate([translate_to_all(state, part) for part in np.array_split(image, 10)])
-        asked, kept, transferred = [], [], []
-        for own, (attribute, columns) in enumerate(groups_of(train)):
-            for value, column in enumerate(range(columns.start, columns.stop)):
-                after = np.stack([read(made[:, column]) for read in readers], axis=1)
-                wanted = value if attribute.values else 1 - before[:, own]
-                other = before[:, own] != wanted
-                right = after[:, own] == wanted
-                asked.append(right[other])
-                transferred.append(right[other & (which != attribute.set)])
-                kept.append(np.delete(after == before, own, axis=1).ravel())
-        figures = {"asked": asked, "kept": kept, "transferred": transferred if model.sets else []}
-        return {f"{name}_accuracy": float(np.concatenate(x).mean()) for name, x in figures.items() if x}
-
-    return evaluate
+@@EVALUATOR@@
 
 
-def groups_of(data) -> list:
-    """The attributes of the data, each with its columns."""
-    ends = np.cumsum([len(attribute.columns) for attribute in data.attributes])
-    return [(one, slice(end - len(one.columns), end)) for one, end in zip(data.attributes, ends, strict=True)]
-
-
-def reader(train: Dataset, attribute, columns: slice) -> Callable[[np.ndarray], np.ndarray]:
-    """From images to the value of an attribute, by a classifier that is trained on the images that have it."""
-    values = train.arrays["attributes"][:, columns]
-    known = train.arrays["set"] == attribute.set if "set" in train.arrays else np.ones(len(train), bool)
-    label = values.argmax(1) if attribute.values else values[:, 0]
-    names = attribute.values or ("no", "yes")
-    arrays = {"image": train.arrays["image"][known], "label": label[known].astype(np.int32)}
-    classify = train_classifier(Dataset(arrays, names, name=f"{train.name}, {attribute.name}"), fit)
-    return lambda image: np.asarray(classify(image)).argmax(1)
-
-
-def translate(model: StarGAN, data, state, key, image) -> dict:
+def translate(model: StarGAN, data: Any, state: State, key: Key[Array, ""], image: Array) -> dict[str, Array]:
+    """Translates images to every domain."""
     names = [column for attribute in data.attributes for column in attribute.columns]
     made = model.translate_to_all(state, image)
     return {name: made[:, i] for i, name in enumerate(names)}
 
 
-def row(model: StarGAN, data, state, key, batch) -> dict:
-    return {"source": jnp.asarray(batch["image"])} | translate(model, data, state, key, batch["image"])
+@dataclass(frozen=True)
+class AttributeSampling(RowSampling):
+    """An image and its translations to every domain in each row."""
+
+    def row(self, model: StarGAN, data: Any, state: State, key: Key[Array, ""], batch: Mapping[str, Any]) -> dict:
+        """Returns the images of the rows."""
+        image = jnp.asarray(batch["image"])
+        return {"source": image} | translate(model, data, state, key, image)
 
 
-experiment = Experiment("stargan", presets, build, evaluator, doc=__doc__, translate=translate, row=row)
+experiment = Experiment(
+    __file__, presets, build, evaluator, sampling=AttributeSampling, doc=__doc__, translate=translate
+)
 
 if __name__ == "__main__":
     main(experiment)

@@ -9,8 +9,8 @@ python -m experiments.unrolled_gan stacked     1,000 modes: stacked MNIST, a dis
 from dataclasses import replace
 
 from experiments import gan
-from experiments.adversarial import GANConfig, gan_experiment
-from jaxgen.training.experiment import main
+from experiments.shared.adversarial import GANConfig, gan_experiment
+from jaxgen.cli import main
 
 ring = replace(
     gan.presets["ring"],

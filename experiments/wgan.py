@@ -9,8 +9,8 @@ python -m experiments.wgan cifar10             32×32
 from dataclasses import replace
 
 from experiments import dcgan
-from experiments.adversarial import gan_experiment
-from jaxgen.training.experiment import main
+from experiments.shared.adversarial import gan_experiment
+from jaxgen.cli import main
 
 changes = {
     "loss": "wasserstein",

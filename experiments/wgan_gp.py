@@ -10,10 +10,10 @@ python -m experiments.wgan_gp toy              the paper's toy networks, three l
 from dataclasses import replace
 
 from experiments import gan
-from experiments.adversarial import GANConfig, gan_experiment
-from jaxgen.training.experiment import main
+from experiments.shared.adversarial import GANConfig, gan_experiment
+from jaxgen.cli import main
 
-critic = {"loss": "wasserstein", "penalty": "gradient_penalty", "discriminator_steps": 5}
+critic = {"loss": "wasserstein", "penalty": ("gradient_penalty",), "discriminator_steps": 5}
 adam = {"generator_learning_rate": 1e-4, "discriminator_learning_rate": 1e-4, "b1": 0.5, "b2": 0.9}
 images = GANConfig(network="wgan_gp", latent=128, **critic, **adam)
 ring = replace(gan.presets["ring"], penalty_weight=0.1, batch_size=256, latent=2, **critic, **adam)

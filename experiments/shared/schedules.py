@@ -8,14 +8,14 @@ __all__ = ["check_share", "share_of", "steps_to_share"]
 
 
 def check_share(config: Any, name: str) -> None:
-    """Raises ValueError where a field of `config` is not a share, from 0 up to but not including 1."""
-    if not 0 <= getattr(config, name) < 1:
-        raise ValueError(f"{flag_of(name)} {getattr(config, name)}: a share of the steps, 0 up to 1, is needed")
+    """Raises ValueError where a field of `config` is not a share, 0 to 1."""
+    if not 0 <= getattr(config, name) <= 1:
+        raise ValueError(f"{flag_of(name)} {getattr(config, name)}: a share of the steps, 0 to 1, is needed")
 
 
 def share_of(config: Any, name: str) -> int:
-    """Returns the number of steps that the share in a field of `config` makes."""
-    return round(getattr(config, name) * config.steps)
+    """Returns the number of steps that the share in a field of `config` makes, at least 1."""
+    return max(1, round(getattr(config, name) * config.steps))
 
 
 def steps_to_share(stored: dict[str, Any], old: str, new: str) -> dict[str, Any]:

@@ -106,3 +106,42 @@ class RowSampling(Sampling):
             return Drawn(jnp.stack(images, axis=1).reshape(-1, *images[0].shape[1:]), len(shown), tuple(shown))
 
         return rows
+
+
+def two_domains_experiment(
+    file: str, presets: Mapping[str, TranslationConfig], build: Callable[..., TwoDomains], doc: str
+) -> Experiment:
+    """Returns the experiment of the script `file`, with what translation between two domains without pairs shares."""
+    return Experiment(
+        file, presets, build, two_domains_evaluator, sampling=DomainSampling, doc=doc, translate=to_either
+    )
+
+
+def check_domains(config: TranslationConfig, data: Any) -> tuple[int, int]:
+    """Returns the channels of domains a and b. ValueError for a source that has no domains."""
+    if {"a", "b"} - data.example.keys():
+        raise ValueError(f"{config.source}: two domains are needed, of a source such as tint:digits or unpaired:PATH")
+    return data.example["a"].shape[-1], data.example["b"].shape[-1]
+
+
+@dataclass(frozen=True)
+class DomainSampling(RowSampling):
+    """An image of each domain, its translation, and its way back in each row."""
+
+    def row(self, model: TwoDomains, data: Any, state: State, key: Key[Array, ""], batch: Mapping[str, Any]) -> dict:
+        """Returns the images of the rows."""
+        shown = {}
+        for to, of in reversed(OTHER.items()):
+            image = jnp.asarray(batch[of])
+            shown |= {
+                of: image,
+                f"{of} to {to}": model.translate(state, image, to),
+                f"{of} again": model.cycle(state, image, to),
+            }
+        return shown
+
+
+def to_either(model: TwoDomains, data: Any, state: State, key: Key[Array, ""], image: Array) -> dict[str, Array]:
+    """Translates an image to both domains: which is its own the user knows."""
+    channels = {name: data.example[name].shape[-1] for name in OTHER}
+    return {to: model.translate(state, image, to) for to, of in OTHER.items() if image.shape[-1] == channels[of]}

@@ -56,9 +56,9 @@ class Sampling:
 
     def picture(self, model: Any, load: Load) -> Callable[[State], Drawn]:
         """Returns the function that draws the sample picture of a training run, from the same latents each time."""
-        return lambda state: self.draw(model, state, jax.random.key(0), self.size(model), load)
+        return lambda state: self.draw(model, state, jax.random.key(0), self.shown(model), load)
 
-    def size(self, model: Any) -> int:
+    def shown(self, model: Any) -> int:
         """The number of samples in the picture of a training run."""
         return 64
 
@@ -86,7 +86,7 @@ class ByLabel(Sampling):
         """The number of labels that the model knows; 0 where it is unconditional."""
         return model.classes
 
-    def size(self, model: Any) -> int:
+    def shown(self, model: Any) -> int:
         """Eight samples of each class, or 64."""
         return 8 * (self.classes(model) or 8)
 
