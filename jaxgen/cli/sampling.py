@@ -56,10 +56,13 @@ class Sampling:
 
     def picture(self, model: Any, load: Load) -> Callable[[State], Drawn]:
         """Returns the function that draws the sample picture of a training run, from the same latents each time."""
-        return lambda state: self.draw(model, state, jax.random.key(0), self.shown(model), load)
+        example = load()[0].example
+        points = "image" in example and len(example["image"].shape) == 1
+        n = 1000 if points else self.shown(model)
+        return lambda state: self.draw(model, state, jax.random.key(0), n, load)
 
     def shown(self, model: Any) -> int:
-        """The number of samples in the picture of a training run."""
+        """Returns the number of images in the sample picture of a training run."""
         return 64
 
 
