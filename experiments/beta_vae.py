@@ -100,7 +100,9 @@ def build(config: BetaVAEConfig, data: Any) -> VAE:
     """Returns the VAE of a config for images like those of `data`."""
     model = vae.build(config, data)
     if config.capacity:
-        model = replace(model, capacity=optax.linear_schedule(0.0, config.capacity, share_of(config, "capacity_growth")))
+        model = replace(
+            model, capacity=optax.linear_schedule(0.0, config.capacity, share_of(config, "capacity_growth"))
+        )
     weight = config.regulariser_weight
     if weight is None:
         weight = WEIGHTS.get(config.regulariser)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from experiments.shared.translation import TranslationConfig, adam, check_domains, two_domains_experiment
+from jaxgen.cli import at_least, main
 from jaxgen.models import CycleGAN
 from jaxgen.networks import CycleGANGenerator, PatchGANDiscriminator
 from jaxgen.networks.pix2pix import FIELDS
-from jaxgen.cli import at_least, main
 
 
 @dataclass(frozen=True)

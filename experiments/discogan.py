@@ -11,9 +11,9 @@ from typing import Any
 
 from experiments.shared.schedules import check_share
 from experiments.shared.translation import TranslationConfig, adam, check_domains, two_domains_experiment
+from jaxgen.cli import at_least, main
 from jaxgen.models import DiscoGAN
 from jaxgen.networks import DiscoGANDiscriminator, DiscoGANGenerator
-from jaxgen.cli import at_least, main
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,13 @@ class DiscoGANConfig(TranslationConfig):
 
 presets = {
     "digits": DiscoGANConfig(
-        source="tint:digits", image_size=32, width=32, discriminator_width=32, batch_size=32, steps=1500, curriculum=1 / 9
+        source="tint:digits",
+        image_size=32,
+        width=32,
+        discriminator_width=32,
+        batch_size=32,
+        steps=1500,
+        curriculum=1 / 9,
     ),
     "photos": DiscoGANConfig(
         source="unpaired:photos", image_size=64, batch_size=64, steps=20_000, checkpoint_every=2000, eval_every=2000

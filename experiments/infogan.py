@@ -39,9 +39,7 @@ class InfoGANConfig(DecayOptions, GameConfig):
     batch_size: int = 128
 
     convolutional: ClassVar[bool] = False  # most weights are dense: one device, where all cores multiply, is faster
-    retired: ClassVar[frozenset[str]] = frozenset(
-        {"network", "spectral_norm", "packing", "conditional", "truncation"}
-    )
+    retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "packing", "conditional", "truncation"})
 
     def __post_init__(self):
         at_least(1, self, "categories")

@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from jaxgen.cli.names import ADVERSARIAL_LOSSES, AUGMENTATIONS, PENALTIES
+from jaxgen.networks.sizes import pyramid
+from jaxgen.optimisers import clip_weights
 from jaxtyping import Array, Key
 
 from jaxgen import networks
@@ -24,12 +27,9 @@ from jaxgen.cli import (
     positive,
 )
 from jaxgen.cli.config import Checked
-from jaxgen.cli.names import ADVERSARIAL_LOSSES, AUGMENTATIONS, PENALTIES
 from jaxgen.cli.sampling import Load
 from jaxgen.losses import Penalty
 from jaxgen.models import GAN
-from jaxgen.networks.sizes import pyramid
-from jaxgen.optimisers import clip_weights
 from jaxgen.types import State
 
 TANH = {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}

@@ -1,13 +1,8 @@
 """What the VAE experiments share: settings of the evaluation, figures and pictures."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from jaxgen.cli import EvaluationOptions, at_least
-from jaxgen.evaluation import Evaluator
-from jaxgen.models import VAE
-from jaxgen.types import State
 
 
 @dataclass(frozen=True)

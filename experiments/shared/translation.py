@@ -3,7 +3,6 @@
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Key
 
-from jaxgen.cli import Config, DataOptions, Drawn, Experiment, MirrorOptions, Sampling, at_least, positive
+from jaxgen.cli import Config, Drawn, Experiment, MirrorOptions, Sampling, at_least, positive
 from jaxgen.cli.sampling import Load
 from jaxgen.layers import Upsampling
 from jaxgen.models.two_domains import OTHER, TwoDomains

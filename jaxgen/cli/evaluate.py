@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import tyro
 
 from jaxgen.cli.config import Config, EvaluationOptions
+from jaxgen.cli.data import check_data
 from jaxgen.cli.experiment import Experiment
 from jaxgen.cli.flags import parse
 from jaxgen.cli.opened import OnRun, config_of
 from jaxgen.cli.process import use_devices
 from jaxgen.cli.report import print_figures
-from jaxgen.cli.run import check_data, load_data, read_run, restore
+from jaxgen.cli.run import read_run, restore
 from jaxgen.training import as_json, summary
 
 __all__ = ["evaluate"]
@@ -33,7 +34,7 @@ def evaluate(experiment: Experiment, args: list[str]) -> None:
     _, trained_on = read_run(experiment, flags.run)
     config = dataclasses.replace(config, **{f.name: getattr(flags.options, f.name) for f in dataclasses.fields(kind)})
     use_devices(config)
-    data = load_data(config)
+    data = experiment.load(config)
     check_data(config, data[0], trained_on)
     run = restore(experiment, flags.run, config, data[0], flags.checkpoint)
     evaluator = experiment.evaluator(config, run.model, *data)

@@ -25,6 +25,7 @@ from typing import Any, Literal
 from jaxtyping import Array
 
 from jaxgen.cli.config import Config
+from jaxgen.cli.data import Data, load_data
 from jaxgen.cli.process import command_line
 from jaxgen.cli.sampling import Sampling
 from jaxgen.data import Dataset
@@ -63,6 +64,8 @@ class Experiment:
     """Whether the smallest or the largest value of `best` is the best."""
     diagnosed: bool = False
     """Whether the training is that of a GAN, whose failures are told while it trains and by the command `diagnose`."""
+    load: Callable[[Any], tuple[Data, Data]] = load_data
+    """config -> the training and the test set; by default what `jaxgen.load` reads from `config.source`."""
     translate: Callable[..., dict[str, Array]] | None = None
     """(model, data set, state, key, images) -> their translations by the name of the domain, for `translate`."""
     commands: Mapping[str, Command] = field(default_factory=dict)

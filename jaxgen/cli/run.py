@@ -22,19 +22,18 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxgen.cli.config import Config, settings_of
+from jaxgen.cli.data import Data
 from jaxgen.cli.experiment import Experiment
 from jaxgen.cli.folder import describe, read_record
 from jaxgen.cli.sampling import Drawn
-from jaxgen.data import Attribute, Dataset, StreamedDataset, load
+from jaxgen.data import Attribute, Dataset
 from jaxgen.sharding import data_mesh
 from jaxgen.training import Checkpoints, abstract_state, members, read_metrics
 from jaxgen.types import State
 
-__all__ = ["Run", "check_data", "load_data", "open_run", "read_run", "write_run"]
+__all__ = ["Run", "open_run", "read_run", "restore", "write_run"]
 
 EARLIER = "experiments"  # the package of runs that were made before 0.2, whose records name only the experiment
-
-Data = Dataset | StreamedDataset
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class Run:
 
     def load_data(self) -> tuple[Data, Data]:
         """Reads the training and the test set of the run."""
-        return load_data(self.config)
+        return self.experiment.load(self.config)
 
 
 def open_run(path: str | Path, *, checkpoint: int | None = None, experiment: Experiment | None = None) -> Run:
@@ -175,27 +174,6 @@ def read_run(experiment: Experiment, path: Path) -> tuple[Any, Dataset]:
         return kind.read(record["config"]), data
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
-
-
-def check_data(config: Config, data: Data, trained_on: Dataset) -> None:
-    """Raises ValueError where `data` has other shapes, classes or attributes than the run was trained on."""
-    if data.example != trained_on.example:
-        found, wanted = (
-            {name: (*x.shape, str(x.dtype)) for name, x in part.example.items()} for part in (data, trained_on)
-        )
-        raise ValueError(f"{config.source} has {found}, but the run was trained on {wanted}")
-    if data.classes != trained_on.classes:
-        raise ValueError(f"{config.source} has {data.classes} classes, but the run's data had {trained_on.classes}")
-    if data.attributes != trained_on.attributes:
-        found, wanted = (", ".join(c for one in part.attributes for c in one.columns) for part in (data, trained_on))
-        raise ValueError(f"{config.source} has the attributes {found}, but the run's data had {wanted}")
-
-
-def load_data(config: Config) -> tuple[Data, Data]:
-    """Reads the training and the test split of the config's source."""
-    names = {"image_size", "channels", "flip", "jitter", "corrupt"} & {f.name for f in dataclasses.fields(config)}
-    options = {name: getattr(config, name) for name in names}
-    return load(config.source, "train", **options), load(config.source, "test", **options)
 
 
 def _experiment_of(path: Path) -> Experiment:

@@ -17,7 +17,7 @@ from jaxgen.cli.flags import parse, parse_known
 from jaxgen.cli.folder import begin, check_same, claim
 from jaxgen.cli.process import mesh_of, use_devices
 from jaxgen.cli.report import draw_report, picture_of
-from jaxgen.cli.run import load_data, open_run, read_run, write_run
+from jaxgen.cli.run import open_run, read_run, write_run
 from jaxgen.evaluation import Evaluation, Evaluator
 from jaxgen.evaluation.diagnosis import diagnose
 from jaxgen.training import fit, members, phases_of, read_metrics, summary
@@ -45,7 +45,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
     options, config = _chosen(experiment, args)
     run = options.run
     use_devices(config)
-    data = load_data(config)
+    data = experiment.load(config)
     model = experiment.build(config, data[0])
     mesh = mesh_of(config)
     _trace(model, data[0], config.batch_size)
