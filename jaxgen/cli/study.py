@@ -36,8 +36,7 @@ def run_study(kind: type[T], body: Callable[[T], None], file: str, doc: str, arg
             config = parse(kind, args, program, doc, default=stored)
             check_same(_settings(config), _settings(stored), config.run)
         begin(config.run, config.overwrite)
-        extra = {k: v for k, v in (record or {}).items() if k not in ("experiment", "config")}
-        describe(config.run, {"experiment": name, "config": _settings(config), **extra})
+        describe(config.run, {"experiment": name, "config": _settings(config)})
         body(config)
 
 
