@@ -27,7 +27,7 @@ from jaxgen.losses import add_orthogonal_regularisation
 from jaxgen.models import GAN
 from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
 from jaxgen.networks.biggan import FACTORS, widths
-from jaxgen.networks.convolutional import pyramid
+from jaxgen.networks.sizes import pyramid
 from jaxgen.report import image_grid, plot_trade_off, save_image
 from jaxgen.training.command_line import parse
 from jaxgen.training.commands import load_data

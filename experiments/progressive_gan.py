@@ -18,7 +18,7 @@ from jaxgen.data import read_image
 from jaxgen.models import ProgressiveGAN
 from jaxgen.models.progressive_gan import Stage
 from jaxgen.networks import ProgressiveDiscriminator, ProgressiveGenerator
-from jaxgen.networks.progressive import growth
+from jaxgen.networks.sizes import growth
 from jaxgen.report import save_image
 from jaxgen.training.experiment import main
 

@@ -12,9 +12,14 @@ __all__ = ["time_embedding", "with_label"]
 
 
 def with_label(x: Float[Array, "b *space c"], label: Label, classes: int) -> Float[Array, "b *space k"]:
-    """Returns x with the one-hot label as further channels, the same at every pixel; x itself for 0 classes."""
+    """Returns x with the one-hot label as further channels, the same at every pixel; x itself for 0 classes.
+
+    Raises ValueError where there are classes and no label.
+    """
     if not classes:
         return x
+    if label is None:
+        raise ValueError(f"label=None: a network of {classes} classes needs a label for each example")
     code = jnp.expand_dims(jax.nn.one_hot(label, classes, dtype=x.dtype), range(1, x.ndim - 1))
     return jnp.concatenate([x, jnp.broadcast_to(code, (*x.shape[:-1], classes))], axis=-1)
 

@@ -91,7 +91,7 @@ class InvertibleConv(nn.Module):
 
 def zero_diagonal(key: Key[Array, ""], shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Float[Array, "c c"]:
     """Draws a square matrix from N(0, 1 / channels), with zeros on the diagonal."""
-    return jax.random.normal(key, shape, dtype) * (1 - jnp.eye(*shape)) / math.sqrt(shape[0])
+    return jax.random.normal(key, shape, dtype) * (1 - jnp.eye(shape[0])) / math.sqrt(shape[0])
 
 
 class Standardise(nn.Module):

@@ -11,9 +11,10 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from jaxgen.layers.convolution import ConvTranspose
+from jaxgen.types import Label
 
 __all__ = [
     "ConditionalBatchNorm",
@@ -137,7 +138,7 @@ def minibatch_deviation(x: Float[Array, "b h w c"], group: int = 4) -> Float[Arr
 class ConditionalBatchNorm(nn.Module):
     """Batch normalisation with a scale and a bias for each class (Dumoulin et al. 2017).
 
-    It has 2 · classes · channels parameters.
+    It has 2 · classes · channels parameters. Raises ValueError where there is no label.
     """
 
     classes: int
@@ -150,9 +151,9 @@ class ConditionalBatchNorm(nn.Module):
     """The type in which the layer computes."""
 
     @nn.compact
-    def __call__(
-        self, x: Float[Array, "b *space c"], label: Int[Array, "b"], *, train: bool
-    ) -> Float[Array, "b *space c"]:
+    def __call__(self, x: Float[Array, "b *space c"], label: Label, *, train: bool) -> Float[Array, "b *space c"]:
+        if label is None:
+            raise ValueError(f"label=None: a network of {self.classes} classes needs a label for each example")
         shape = (self.classes, x.shape[-1])
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)
