@@ -36,7 +36,7 @@ from jaxgen.metrics import (
 )
 from jaxgen.metrics.ssim import WINDOW
 from jaxgen.models import GAN
-from jaxgen.networks.convolutional import pyramid
+from jaxgen.networks.sizes import pyramid
 from jaxgen.pixels import normalise
 from jaxgen.report import image_grid, plot_scatter, save_image
 from jaxgen.sharding import replicated

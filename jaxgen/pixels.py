@@ -1,4 +1,4 @@
-"""Pixels: uint8 in files, in memory and in batches; float32 in [-1, 1] inside the models."""
+"""The ranges of pixels: uint8 in files, in memory and in batches, and float32 in [-1, 1] inside the models."""
 
 import jax
 import jax.numpy as jnp
@@ -11,17 +11,18 @@ __all__ = ["normalise", "to_uint8", "to_unit"]
 def normalise(
     image: UInt8[Array | np.ndarray, "..."] | Float[Array | np.ndarray, "..."],
 ) -> Float[Array | np.ndarray, "..."]:
-    """uint8 0..255 to float32 in [-1, 1]; a float array (2-D points, images already normalised) passes as it is."""
+    """Maps uint8 0..255 to float32 in [-1, 1]. A float array (2-D points, images already normalised) is returned as it
+    is."""
     if jnp.issubdtype(image.dtype, jnp.floating):
         return image
     return (image.astype(jnp.float32) - 127.5) / 127.5  # exactly -1 and 1 at the ends, compiled too
 
 
 def to_unit(image: Float[Array, "..."]) -> Float[Array, "..."]:
-    """[-1, 1] to [0, 1]: what a Bernoulli likelihood and a plotting library want."""
+    """Maps [-1, 1] to [0, 1], the range that Bernoulli likelihoods and plotting libraries take."""
     return (image + 1) / 2
 
 
 def to_uint8(image: Float[Array, "..."]) -> UInt8[Array, "..."]:
-    """[-1, 1] to uint8 0..255, rounded; what lies outside is clipped. The inverse of `normalise`."""
+    """Maps [-1, 1] to uint8 0..255, rounded; values outside are clipped. It undoes `normalise`."""
     return jnp.clip(jax.lax.round((image.astype(jnp.float32) + 1) * 127.5), 0, 255).astype(jnp.uint8)

@@ -1,11 +1,16 @@
-"""Parts with no opinion on the model: convolution, normalisation, resampling, attention."""
+"""Parts of networks with no opinion on the model: convolution, normalisation, resampling, attention, embeddings.
+
+The layers of normalising flows are in `bijectors` and `glow`.
+"""
 
 from jaxgen.layers.attention import SelfAttention
 from jaxgen.layers.convolution import Conv, ConvTranspose, conv, conv_kernel, conv_transpose
+from jaxgen.layers.embeddings import time_embedding, with_label
 from jaxgen.layers.normalisation import (
     ConditionalBatchNorm,
     EqualisedLearningRate,
     SpectralNorm,
+    around_one,
     instance_norm,
     minibatch_deviation,
     pixel_norm,
@@ -21,6 +26,7 @@ __all__ = [
     "SpectralNorm",
     "Upsample",
     "Upsampling",
+    "around_one",
     "conv",
     "conv_kernel",
     "conv_transpose",
@@ -29,4 +35,6 @@ __all__ = [
     "minibatch_deviation",
     "pixel_norm",
     "shrink",
+    "time_embedding",
+    "with_label",
 ]

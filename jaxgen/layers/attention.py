@@ -14,14 +14,17 @@ __all__ = ["SelfAttention"]
 
 
 class SelfAttention(nn.Module):
-    """x + γ o(softmax(θ(x) φ(x)ᵀ) g(x)) (Zhang et al. 2019, section 3), with γ = 0 at first.
+    """Computes x + γ o(softmax(θ(x) φ(x)ᵀ) g(x)) (Zhang et al. 2019, section 3), where γ starts at 0.
 
     As in BigGAN, θ and φ have an eighth of the channels and g a half, φ and g see the maxima of 2×2 pixels, and the
-    four 1×1 convolutions are spectrally normalised.
+    four 1×1 convolutions are spectrally normalised. Maps images (b, h, w, c) to the same shape. Raises ValueError for
+    fewer than 8 channels.
     """
 
     kernel_init: Callable = nn.initializers.orthogonal()
+    """The initialiser of the four convolutions."""
     dtype: Dtype | None = None
+    """The type in which the layer computes."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b h w c"]:

@@ -1,7 +1,8 @@
-"""Normalisation of weights and of activations: spectral norm, equalised learning rate; instance norm, pixel norm,
-class-conditional batch norm, and the minibatch's deviation."""
+"""Normalisation of weights (spectral norm, equalised learning rate) and of activations (instance norm, pixel norm,
+class-conditional batch norm), and the deviation within a minibatch."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -9,37 +10,47 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
 
 from jaxgen.layers.convolution import ConvTranspose
+from jaxgen.types import Label
 
 __all__ = [
     "ConditionalBatchNorm",
     "EqualisedLearningRate",
     "SpectralNorm",
+    "around_one",
     "instance_norm",
     "minibatch_deviation",
     "pixel_norm",
 ]
 
 instance_norm = partial(nn.InstanceNorm, epsilon=1e-5, use_fast_variance=False)
-"""Each channel of each image to mean 0 and variance 1 (Ulyanov et al. 2016): Flax's module with PyTorch's epsilon, and
-with a variance that does not cancel, so that flat images become 0 and no noise."""
+"""Gives each channel of each image mean 0 and variance 1 (Ulyanov et al. 2016): Flax's module with PyTorch's epsilon,
+and with a variance that is computed without cancellation, so that a flat image becomes 0 and not noise."""
+
+
+def around_one(key: Key[Array, ""], shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Float[Array, "..."]:
+    """Draws from N(1, 0.02²), with which the gains of DCGAN's batch normalisation start."""
+    return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
 class SpectralNorm(nn.Module):
-    """A layer whose kernel is divided by its largest singular value (Miyato et al. 2018, Algorithm 1).
+    """Applies a layer whose kernel is divided by its largest singular value (Miyato et al. 2018, Algorithm 1).
 
         x = SpectralNorm(Conv(64, (3, 3)))(x, train=train)
 
     The kernel is read as a matrix W (inputs, output features). Power iteration, v ← Wu / |Wu| and u ← Wᵀv / |Wᵀv|,
     finds the singular vectors, which count as constants; the gradient flows through W in σ = vᵀWu. The collection
-    `spectral` holds u and σ, and moves only with `train=True` and where it is mutable; else W meets the stored u.
-    ValueError for a layer without a kernel, and for less than one iteration.
+    `spectral` holds u and σ. It changes only with `train=True` and where it is mutable; otherwise σ is computed from
+    the stored u. Raises ValueError for a layer without a kernel, and for less than one iteration.
     """
 
     layer: nn.Module
+    """The layer, which has a parameter `kernel`."""
     iterations: int = 1
+    """The number of power iterations in each call."""
 
     @nn.compact
     def __call__(self, *args: Array, train: bool) -> Array:
@@ -65,7 +76,7 @@ class SpectralNorm(nn.Module):
         dot = partial(jnp.dot, precision="highest")  # accelerators would round float32 products
         u = self.variable("spectral", "u", lambda: unit(jax.random.normal(self.make_rng("params"), w.shape[1:])))
         sigma = self.variable("spectral", "sigma", jnp.ones, ())
-        vector = unit(u.value)  # shorter where it was averaged
+        vector = unit(u.value)  # an average of several u, as an EMA makes, is shorter than 1
         update = train and self.is_mutable_collection("spectral")
         for _ in range(self.iterations if update else 0):
             vector = unit(dot(unit(dot(constant, vector)), constant))
@@ -76,19 +87,21 @@ class SpectralNorm(nn.Module):
 
 
 def unit(x: Float[Array, "n"]) -> Float[Array, "n"]:
-    """x / ||x||."""
+    """Returns x / ||x||."""
     return x / (jnp.linalg.norm(x) + 1e-12)
 
 
 class EqualisedLearningRate(nn.Module):
-    """A layer whose kernel, of N(0, 1), is multiplied by gain / √fan-in each time it is used, so that under Adam all
-    layers learn equally fast (Karras et al. 2018, section 4.1).
+    """Applies a layer whose kernel is multiplied by gain / √fan-in each time it is used, so that under Adam all layers
+    learn equally fast (Karras et al. 2018, section 4.1).
 
         x = EqualisedLearningRate(Conv(64, (3, 3), kernel_init=nn.initializers.normal(1.0)))(x)
     """
 
     layer: nn.Module
+    """The layer, whose parameter `kernel` starts as N(0, 1)."""
     gain: float = 2**0.5
+    """The standard deviation of the kernel, as it is used, times √fan-in."""
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -103,13 +116,18 @@ class EqualisedLearningRate(nn.Module):
 
 
 def pixel_norm(x: Float[Array, "b *space c"]) -> Float[Array, "b *space c"]:
-    """x / √(mean of x² over the channels), each pixel to length √c (Karras et al. 2018, section 4.2)."""
+    """Returns x / √(mean of x² over the channels), which gives each pixel the length √c (Karras et al. 2018, section
+    4.2)."""
     return x * lax.rsqrt(jnp.square(x.astype(jnp.float32)).mean(-1, keepdims=True) + 1e-8).astype(x.dtype)
 
 
 def minibatch_deviation(x: Float[Array, "b h w c"], group: int = 4) -> Float[Array, "b h w c1"]:
-    """x with one more channel: the standard deviation over `group` neighbours in the minibatch, as a mean over pixels
-    and channels (Karras et al. 2018, section 3). Where `group` does not divide the minibatch, over as many as do."""
+    """Returns x with one more channel, the standard deviation within groups of the minibatch (Karras et al. 2018,
+    section 3).
+
+    It is taken over `group` neighbours in the minibatch, or over the greatest common divisor of `group` and the size of
+    the minibatch, and averaged over pixels and channels.
+    """
     group = math.gcd(group, len(x))
     grouped = x.astype(jnp.float32).reshape(-1, group, *x.shape[1:])
     deviation = jnp.sqrt(grouped.var(1) + 1e-8).mean((1, 2, 3))
@@ -118,15 +136,24 @@ def minibatch_deviation(x: Float[Array, "b h w c"], group: int = 4) -> Float[Arr
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation with a scale and a bias for each class (Dumoulin et al. 2017): 2 · classes · channels."""
+    """Batch normalisation with a scale and a bias for each class (Dumoulin et al. 2017).
+
+    It has 2 · classes · channels parameters. Raises ValueError where there is no label.
+    """
 
     classes: int
+    """The number of classes."""
     momentum: float = 0.9
+    """The share that the running statistics keep in each training step."""
     epsilon: float = 1e-5
+    """The number added to the variance."""
     dtype: Dtype | None = None
+    """The type in which the layer computes."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b *space c"], label: Int[Array, "b"], *, train: bool) -> Array:
+    def __call__(self, x: Float[Array, "b *space c"], label: Label, *, train: bool) -> Float[Array, "b *space c"]:
+        if label is None:
+            raise ValueError(f"label=None: a network of {self.classes} classes needs a label for each example")
         shape = (self.classes, x.shape[-1])
         scale = self.param("scale", nn.initializers.ones, shape)
         bias = self.param("bias", nn.initializers.zeros, shape)

@@ -8,7 +8,8 @@ from jaxtyping import Array, Float
 
 __all__ = ["rational_quadratic_spline"]
 
-SMALLEST = 1e-3  # share of the interval that a bin takes, and slope at a knot
+SMALLEST = 1e-3
+"""The smallest share of the interval that a bin takes, and the smallest slope at a knot."""
 
 
 def rational_quadratic_spline(
@@ -19,11 +20,11 @@ def rational_quadratic_spline(
     bound: float,
     inverse: bool = False,
 ) -> tuple[Float[Array, "*b"], Float[Array, "*b"]]:
-    """The spline of k bins that maps [-bound, bound] onto itself and is the identity outside; y and log dy/dx (eqs. 4,
-    5).
+    """Returns y and log dy/dx of a spline of k bins (eqs. 4 and 5).
 
-    `widths`, `heights` and the k - 1 `slopes` at the inner knots are unconstrained: all zero, the spline is the
-    identity. The inverse takes y to x and gives log dx/dy (eqs. 6 to 8).
+    The spline maps [-bound, bound] onto itself and is the identity outside. `widths`, `heights` and the k - 1 `slopes`
+    at the inner knots are unconstrained; where all are zero, the spline is the identity. With `inverse`, x is read as
+    y, and x and log dx/dy are returned (eqs. 6 to 8).
     """
     slopes = SMALLEST + jax.nn.softplus(slopes + math.log(math.expm1(1 - SMALLEST)))
     slopes = jnp.pad(slopes, [(0, 0)] * x.ndim + [(1, 1)], constant_values=1)
@@ -43,20 +44,18 @@ def rational_quadratic_spline(
         rise = v - low
         a, b, c = height * (mean - first) + rise * bend, height * first - rise * bend, -mean * rise
         place = 2 * c / (-b - jnp.sqrt(jnp.maximum(jnp.square(b) - 4 * a * c, 0)))
-        y = left + place * width
     else:
         place = (v - left) / width
     mixed = place * (1 - place)
     below = mean + bend * mixed
-    if not inverse:
-        y = low + height * (mean * jnp.square(place) + first * mixed) / below
+    y = left + place * width if inverse else low + height * (mean * jnp.square(place) + first * mixed) / below
     slope = jnp.square(mean / below) * (last * jnp.square(place) + 2 * mean * mixed + first * jnp.square(1 - place))
     log_slope = -jnp.log(slope) if inverse else jnp.log(slope)
     return jnp.where(inside, y, x), jnp.where(inside, log_slope, 0)
 
 
 def _bins(shares: Float[Array, "*b k"], bound: float) -> tuple[Float[Array, "*b k"], Float[Array, "*b k"]]:
-    """Where the bins of -bound to bound begin, and their sizes, which the softmax gives."""
+    """Returns where the bins of [-bound, bound] begin, and their sizes, which are a softmax of the shares."""
     k = shares.shape[-1]
     sizes = 2 * bound * (SMALLEST + (1 - SMALLEST * k) * jax.nn.softmax(shares))
     before = jnp.triu(jnp.ones((k, k), sizes.dtype), 1)

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.layers import enlarge, shrink
 from jaxgen.models.gan import GAN, GANState
-from jaxgen.networks.progressive import growth
+from jaxgen.networks.sizes import growth
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Label, Metrics
 

@@ -1,6 +1,6 @@
 """CycleGAN (Zhu et al. 2017, arXiv:1703.10593): the residual generator of Johnson et al. 2016.
 
-With nine blocks, at 3 channels, it has 11,378,179 parameters. Its discriminator is `PatchGANDiscriminator`.
+With nine blocks and 3 channels it has 11,378,179 parameters. Its discriminator is `PatchGANDiscriminator`.
 """
 
 from functools import partial
@@ -11,6 +11,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, Upsample, Upsampling, instance_norm
+from jaxgen.networks.sizes import halve
 
 __all__ = ["CycleGANGenerator"]
 
@@ -18,25 +19,28 @@ weights = nn.initializers.normal(0.02)
 
 
 class CycleGANGenerator(nn.Module):
-    """Image to an image of the same size in (-1, 1): two halvings, residual blocks, two doublings; with reflection
-    padding, and instance norm without scale and bias.
+    """Maps an image to one of the same size in (-1, 1), by two halvings, residual blocks and two doublings; with
+    reflection padding, and with instance normalisation without scale and bias.
 
-    channels: of the output
-    blocks:   residual ones; the paper's are 6 at 128×128 and 9 from 256×256 on
+        made = generator(image, train=train)      # (b, h, w, c) -> (b, h, w, channels)
 
-    ValueError for sides that are not multiples of 4.
+    Raises ValueError for sides that are no multiples of 4 or less than 8.
     """
 
     channels: int = 3
+    """The number of channels of the output."""
     width: int = 64
+    """The number of channels at full size; each halving doubles it."""
     blocks: int = 9
+    """The number of residual blocks; in the paper 6 at 128×128 and 9 from 256×256 on."""
     upsampling: Upsampling = "transposed"
+    """How the decoder doubles the size."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b h w o"]:
-        if any(side % 4 or side < 8 for side in image.shape[1:3]):
-            raise ValueError(f"image size {image.shape[1]}×{image.shape[2]}: multiples of 4, at least 8, are needed")
+        halve(*image.shape[1:3], times=2, least=8)
         conv = partial(Conv, kernel_init=weights, dtype=self.dtype)
         reflected = partial(conv, padding_mode="reflect")
         norm = partial(instance_norm, use_bias=False, use_scale=False, dtype=self.dtype)

@@ -1,4 +1,4 @@
-"""DCGAN (Radford et al. 2016): strided convolutions, batch normalisation, no biases, N(0, 0.02) weights.
+"""DCGAN (Radford et al. 2016): strided convolutions, batch normalisation, no biases, N(0, 0.02²) weights.
 
 At 64×64×3 with width 64 the generator has 3,576,704 parameters and the discriminator 2,765,568. Other sizes keep the
 pattern: 4×4 kernels of stride 2 between the image and the smallest size of `pyramid`, channels doubling inwards.
@@ -12,14 +12,13 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
-from jaxgen.layers import Conv, ConvTranspose
-from jaxgen.networks.convolutional import pyramid
+from jaxgen.layers import Conv, ConvTranspose, around_one, with_label
+from jaxgen.networks.sizes import pyramid
 from jaxgen.types import Label
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator", "DeepConvDiscriminator", "DeepConvGenerator"]
@@ -28,44 +27,34 @@ weights = nn.initializers.normal(0.02)
 orthogonal = nn.initializers.orthogonal()
 
 
-def scales(key, shape, dtype=jnp.float32):
-    """N(1, 0.02): how DCGAN starts the gains of its batch normalisation."""
-    return 1 + 0.02 * jax.random.normal(key, shape, dtype)
-
-
-def with_label(x: Float[Array, "b *space c"], label: Label, classes: int) -> Float[Array, "b *space k"]:
-    """x with the one-hot label as further channels, where there are classes."""
-    if not classes:
-        return x
-    code = jnp.expand_dims(jax.nn.one_hot(label, classes, dtype=x.dtype), range(1, x.ndim - 1))
-    return jnp.concatenate([x, jnp.broadcast_to(code, (*x.shape[:-1], classes))], axis=-1)
-
-
 class DCGANGenerator(nn.Module):
-    """Latent (with a one-hot label appended, when conditional) to an image of `shape` in (-1, 1)."""
+    """Maps a latent, and with `classes` a label, to an image in (-1, 1).
+
+        image = generator(latent, label, train=train)      # (b, z), (b,) -> (b, *shape)
+
+    The one-hot label is appended to the latent. Raises ValueError for sides that `pyramid` cannot halve.
+    """
 
     shape: Sequence[int]
+    """The shape (h, w, c) of the image."""
     width: int = 64
+    """The number of channels before the last layer; it doubles with each halving of the size."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional network, which ignores the label."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False):
+    def __call__(
+        self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b h w c"]:
         height, width, channels = self.shape
         sizes = pyramid(height, width)
-        norm = partial(nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, scale_init=scales)
-        deconv = partial(
-            ConvTranspose,
-            kernel_size=(4, 4),
-            strides=2,
-            padding=1,
-            use_bias=False,
-            kernel_init=weights,
-            dtype=self.dtype,
-        )
-        x = with_label(latent, label, self.classes)
+        norm = partial(nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, scale_init=around_one)
+        common = {"use_bias": False, "kernel_init": weights, "dtype": self.dtype}
+        deconv = partial(ConvTranspose, kernel_size=(4, 4), strides=2, padding=1, **common)
         base = (*sizes[-1], self.width * 2 ** (len(sizes) - 2))
-        x = nn.Dense(math.prod(base), use_bias=False, kernel_init=weights, dtype=self.dtype)(x)
+        x = nn.Dense(math.prod(base), **common)(with_label(latent, label, self.classes))
         x = nn.relu(norm()(x.reshape(-1, *base)))
         for level in reversed(range(len(sizes) - 2)):
             x = nn.relu(norm()(deconv(self.width * 2**level)(x)))
@@ -73,46 +62,56 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Image (with the label as one-hot channels, when conditional) to one logit."""
+    """Maps an image, and with `classes` its label, to one logit.
+
+        logit = discriminator(image, label, train=train)      # (b, h, w, c), (b,) -> (b,)
+
+    The one-hot label is appended to the image as channels. Raises ValueError for sides that `pyramid` cannot halve.
+    """
 
     width: int = 64
+    """The number of channels after the first convolution; each further one doubles it."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional network, which ignores the label."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False):
-        norm = partial(nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, scale_init=scales)
+    def __call__(
+        self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b"]:
+        norm = partial(nn.BatchNorm, not train, momentum=0.9, epsilon=1e-5, dtype=self.dtype, scale_init=around_one)
+        common = {"use_bias": False, "kernel_init": weights, "dtype": self.dtype}
         x = with_label(image, label, self.classes)
         for level in range(len(pyramid(*image.shape[1:3])) - 1):
-            x = Conv(
-                self.width * 2**level,
-                (4, 4),
-                strides=2,
-                padding=1,
-                use_bias=False,
-                kernel_init=weights,
-                dtype=self.dtype,
-            )(x)
+            x = Conv(self.width * 2**level, (4, 4), strides=2, padding=1, **common)(x)
             x = nn.leaky_relu(norm()(x) if level else x, 0.2)
-        x = x.reshape(x.shape[0], -1)
-        x = nn.Dense(1, use_bias=False, kernel_init=weights, dtype=self.dtype)(x)
+        x = nn.Dense(1, **common)(x.reshape(x.shape[0], -1))
         return x.astype(jnp.float32)[:, 0]
 
 
 class DeepConvGenerator(nn.Module):
-    """Latent (with a one-hot label appended, when conditional) to an image of `shape` in (-1, 1).
+    """Maps a latent, and with `classes` a label, to an image in (-1, 1).
 
-    As `DCGANGenerator`, but with biases, no activation before the first deconvolution, a 3×3 convolution at the end
-    and orthogonal weights.
+        image = generator(latent, label, train=train)      # (b, z), (b,) -> (b, *shape)
+
+    It differs from `DCGANGenerator` by its biases, by a 3×3 convolution at the end, by orthogonal weights, and by
+    having no activation before the first deconvolution.
     """
 
     shape: Sequence[int]
+    """The shape (h, w, c) of the image."""
     width: int = 64
+    """The number of channels at full size; it doubles with each halving of the size."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional network, which ignores the label."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False):
+    def __call__(
+        self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b h w c"]:
         height, width, channels = self.shape
         sizes = pyramid(height, width)
         base = (*sizes[-1], self.width * 2 ** (len(sizes) - 1))
@@ -127,18 +126,26 @@ class DeepConvGenerator(nn.Module):
 
 
 class DeepConvDiscriminator(nn.Module):
-    """Image (with the label as one-hot channels, when conditional) to one logit.
+    """Maps an image, and with `classes` its label, to one logit.
 
-    At each size a 3×3 convolution and a 4×4 one of stride 2, at the last a 3×3 one, all with batch norm and ReLU; then
-    the sum over the pixels.
+        logit = discriminator(image, label, train=train)      # (b, h, w, c), (b,) -> (b,)
+
+    The one-hot label is appended to the image as channels. At each size there are a 3×3 convolution and a 4×4 one of
+    stride 2, at the smallest a 3×3 one, all with batch normalisation and ReLU. The logit is a linear function of the
+    sum over the pixels.
     """
 
     width: int = 64
+    """The number of channels at full size; it doubles with each halving of the size."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional network, which ignores the label."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False):
+    def __call__(
+        self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b"]:
         def layer(x, features, size, stride):
             kernel = (size, size)
             x = Conv(features, kernel, strides=stride, padding=1, kernel_init=orthogonal, dtype=self.dtype)(x)

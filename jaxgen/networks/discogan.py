@@ -1,5 +1,5 @@
 """DiscoGAN (Kim et al. 2017, arXiv:1703.05192): an encoder and decoder without skips, and DCGAN's discriminator, which
-also gives its features.
+also returns its features.
 
 At 64×64×3 the generator has 5,513,856 parameters and the discriminator 2,765,568.
 """
@@ -12,7 +12,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, Upsample, Upsampling
-from jaxgen.networks.convolutional import pyramid
+from jaxgen.networks.sizes import pyramid
 
 __all__ = ["DiscoGANDiscriminator", "DiscoGANGenerator"]
 
@@ -21,13 +21,22 @@ batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 
 
 class DiscoGANGenerator(nn.Module):
-    """Image to an image of the same size in (-1, 1): 4×4 convolutions of stride 2 along `pyramid`, channels doubling
-    inwards, and their mirror image; batch norm, no biases. ValueError for sides that `pyramid` cannot halve."""
+    """Maps an image to one of the same size in (-1, 1), by 4×4 convolutions of stride 2 along `pyramid`, with channels
+    doubling inwards, and their mirror image; with batch normalisation and no biases.
+
+        made = generator(image, train=train)      # (b, h, w, c) -> (b, h, w, channels)
+
+    Raises ValueError for sides that `pyramid` cannot halve.
+    """
 
     channels: int = 3
+    """The number of channels of the output."""
     width: int = 64
+    """The number of channels after the first convolution; each further one doubles it."""
     upsampling: Upsampling = "transposed"
+    """How the decoder doubles the size."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b h w o"]:
@@ -44,15 +53,23 @@ class DiscoGANGenerator(nn.Module):
 
 
 class DiscoGANDiscriminator(nn.Module):
-    """Image to one logit, and the features that generators match: the activations of every layer but the first."""
+    """Maps an image to one logit and to the features that generators match, which are the activations of every layer
+    but the first.
+
+        logit, features = discriminator(image, train=train)      # (b, h, w, c) -> (b,), [(b, p, q, f), ...]
+
+    Raises ValueError for sides that `pyramid` cannot halve.
+    """
 
     width: int = 64
+    """The number of channels after the first convolution; each further one doubles it."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], *, train: bool = False
-    ) -> tuple[Float[Array, "b"], list[Float[Array, "b p q f"]]]:
+    ) -> tuple[Float[Array, "b"], list[Float[Array, "b _ _ _"]]]:
         common = {"use_bias": False, "kernel_init": weights, "dtype": self.dtype}
         x, features = image, []
         for level in range(len(pyramid(*image.shape[1:3])) - 1):

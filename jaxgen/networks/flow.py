@@ -1,11 +1,11 @@
-"""What normalising flows are built of: steps, scales, and flows of points and of noise.
+"""Normalising flows: the steps and scales that they are built of, and flows of points and of noise.
 
 A flow is a module with a field `shape`, that of an example, and the call
 
-    z, log_det = flow(x, label)                         # (b, *shape) -> (b, size), log |det ∂z/∂x| of each example
-    x, log_det = flow(z, label, inverse=True)
+    z, log_det = flow(x, label)                         # (b, *shape), (b,) -> (b, size), log |det ∂z/∂x| (b,)
+    x, log_det = flow(z, label, inverse=True)           # (b, size), (b,) -> (b, *shape), log |det ∂x/∂z| (b,)
 
-where z is distributed as N(0, I): priors that are learnt are its last layers.
+where z is distributed as N(0, I): a prior that is learnt is the last layer of its flow.
 """
 
 import math
@@ -20,30 +20,38 @@ from flax.typing import Dtype
 from jaxtyping import Array, Bool, Float
 
 from jaxgen.layers import Conv
-from jaxgen.layers.bijectors import (
-    ActNorm,
-    Affine,
-    Condition,
-    Coupling,
-    InvertibleConv,
-    Mask,
-    NormalisedConv,
-    Pair,
-    RationalQuadratic,
-    Reverse,
-    ZeroConv,
-)
+from jaxgen.layers.bijectors import Affine, Condition, Coupling, Mask, Pair, RationalQuadratic, Reverse
+from jaxgen.layers.glow import ActNorm, InvertibleConv, NormalisedConv, ZeroConv
 from jaxgen.types import Label
 
-__all__ = ["ConvConditioner", "Dequantiser", "FlowStep", "MLPConditioner", "PointFlow", "Steps", "chain", "multi_scale"]
+__all__ = [
+    "MIXING",
+    "ConvConditioner",
+    "Dequantiser",
+    "FlowStep",
+    "MLPConditioner",
+    "Mixing",
+    "PointFlow",
+    "Steps",
+    "chain",
+    "conditioned",
+    "multi_scale",
+]
 
 Mixing = Literal["reverse", "convolution", "lu"]
+"""How the channels are mixed before a coupling: in reverse order, by a 1×1 convolution, or by one in its LU form."""
 
-MIXING = {"reverse": Reverse, "convolution": InvertibleConv, "lu": lambda **name: InvertibleConv(lu=True, **name)}
+MIXING: dict[Mixing, Callable[..., nn.Module]] = {
+    "reverse": Reverse,
+    "convolution": InvertibleConv,
+    "lu": partial(InvertibleConv, lu=True),
+}
+"""The layers that mix the channels."""
 
 
 def chain(layers: Sequence[Callable[..., Pair]], x: Array, condition: Condition, inverse: bool) -> Pair:
-    """One layer after the other, or backwards through their inverses; the log-determinants add up."""
+    """Applies one layer after the other, or with `inverse` their inverses from the last to the first, and adds up the
+    log-determinants."""
     total = jnp.zeros(len(x), x.dtype)
     for layer in reversed(layers) if inverse else layers:
         x, log_det = layer(x, condition, inverse)
@@ -59,11 +67,11 @@ def multi_scale(
     condition: Condition,
     inverse: bool,
 ) -> Pair:
-    """Images (b, h, w, c) to their latents (b, h w c), and back: after each level but the last half the channels leave
-    the flow (Dinh et al. 2017, section 3.6).
+    """Maps images (b, h, w, c) to their latents (b, h · w · c), or back. After each level but the last, half the
+    channels leave the flow (Dinh et al. 2017, section 3.6).
 
-    `shapes` are those of the levels' outputs. `priors`, where there are any, standardise what leaves, each by what
-    goes on; the last one all that is left, by zeros twice as deep.
+    `shapes` are those of the levels' outputs. `priors`, where there are any, standardise what leaves the flow: each
+    prior sees the channels that go on, and the last one sees zeros, with twice the channels.
     """
     total, parts = jnp.zeros(len(x), x.dtype), []
     sizes = [math.prod(shape) // (1 if shape is shapes[-1] else 2) for shape in shapes]
@@ -79,28 +87,37 @@ def multi_scale(
     if not inverse:
         for i, level in enumerate(levels):
             x, log_det = level(x, condition, False)
-            x, z = (None, x) if i == len(levels) - 1 else jnp.split(x, 2, axis=-1)
-            z, more = standardise(i, z, x, False)
+            goes_on, z = (None, x) if i == len(levels) - 1 else jnp.split(x, 2, axis=-1)
+            z, more = standardise(i, z, goes_on, False)
             total += log_det + more
             parts.append(z.reshape(len(z), -1))
+            x = x if goes_on is None else goes_on
         return jnp.concatenate(parts, axis=1), total
     latents = jnp.split(x, [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)], axis=1)
-    x = None
+    goes_on = None
     for i in reversed(range(len(levels))):
         h, w, _ = shapes[i]
-        z, more = standardise(i, latents[i].reshape(-1, h, w, sizes[i] // (h * w)), x, True)
-        x, log_det = levels[i](z if x is None else jnp.concatenate([x, z], axis=-1), condition, True)
+        z, more = standardise(i, latents[i].reshape(-1, h, w, sizes[i] // (h * w)), goes_on, True)
+        x, log_det = levels[i](z if goes_on is None else jnp.concatenate([goes_on, z], axis=-1), condition, True)
         total += log_det + more
+        goes_on = x
     return x, total
 
 
 class FlowStep(nn.Module):
-    """Normalisation, mixing of the channels, coupling (Kingma & Dhariwal 2018, figure 2a)."""
+    """Applies a normalisation, a mixing of the channels and a coupling (Kingma & Dhariwal 2018, figure 2a).
+
+    It is an invertible layer in the form of `jaxgen.layers.bijectors`; `flip` is that of `Coupling`.
+    """
 
     network: Callable[[int], nn.Module]
+    """Makes the coupling's network, from the number of its outputs."""
     transform: Callable[[], nn.Module]
+    """Makes the coupling's elementwise map."""
     mixing: Mixing | None = None
+    """How the channels are mixed; None: not at all."""
     mask: Mask = "channel"
+    """The part that the coupling leaves as it is."""
 
     @nn.compact
     def __call__(
@@ -118,16 +135,19 @@ class FlowStep(nn.Module):
 
 
 class Steps(nn.Module):
-    """`length` steps as one compiled loop: `step` makes a `FlowStep`, (name) -> module; their parameters are stacked.
+    """Applies several steps as one compiled loop, whose parameters are stacked along a first axis.
 
-    With `alternate` every second step is flipped. With `remat` the activations of a step are computed again when the
-    gradient needs them, which saves their memory.
+    It is an invertible layer in the form of `jaxgen.layers.bijectors`.
     """
 
     step: Callable[..., FlowStep]
+    """Makes the step, from its name."""
     length: int
+    """The number of steps."""
     alternate: bool = False
+    """Whether every second step is flipped."""
     remat: bool = False
+    """Whether the activations of a step are computed again when the gradient needs them, which saves their memory."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ... c"], condition: Condition = None, inverse: bool = False) -> Pair:
@@ -149,7 +169,7 @@ class Steps(nn.Module):
 
 
 def conditioned(x: Float[Array, "b ... c"], condition: Condition, dtype: Dtype | None) -> Float[Array, "b ... c"]:
-    """x plus a linear function of the condition, within the calling module."""
+    """Returns x plus a linear function of the condition, whose kernel belongs to the calling module."""
     if condition is None:
         return x
     more = nn.Dense(x.shape[-1], use_bias=False, dtype=dtype)(condition)
@@ -157,11 +177,15 @@ def conditioned(x: Float[Array, "b ... c"], condition: Condition, dtype: Dtype |
 
 
 class MLPConditioner(nn.Module):
-    """Dense layers of these widths with ReLU, and a last one that starts at 0."""
+    """Maps vectors (b, i), and a condition, to (b, features), by dense layers with ReLU and a last one that starts at
+    0."""
 
     features: int
+    """The number of outputs."""
     hidden: Sequence[int] = (128, 128)
+    """The widths of the hidden layers."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b i"], condition: Condition = None) -> Float[Array, "b o"]:
@@ -174,12 +198,15 @@ class MLPConditioner(nn.Module):
 
 
 class ConvConditioner(nn.Module):
-    """The network in Glow's coupling: 3×3 and 1×1 convolutions with ReLU, and a 3×3 one that starts at 0 (Kingma &
-    Dhariwal 2018, section 4)."""
+    """Maps images (b, h, w, i), and a condition, to (b, h, w, features), by a 3×3 and a 1×1 convolution with ReLU and a
+    3×3 one that starts at 0: the network in Glow's coupling (Kingma & Dhariwal 2018, section 4)."""
 
     features: int
+    """The number of outputs."""
     width: int = 512
+    """The number of channels of the hidden layers."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"], condition: Condition = None) -> Float[Array, "b h w o"]:
@@ -190,17 +217,30 @@ class ConvConditioner(nn.Module):
 
 
 class PointFlow(nn.Module):
-    """Points of the plane, or of any number of features from 2: steps of normalisation, a learnt permutation (LU), and
-    coupling by splines or affine."""
+    """Maps points to latents ~ N(0, I), or back, by steps of normalisation, a learnt permutation (LU) and a coupling.
+
+        z, log_det = flow(x, label)                      # (b, f), (b,) -> (b, f), (b,)
+        x, log_det = flow(z, label, inverse=True)
+
+    Raises ValueError for points of a single feature.
+    """
 
     shape: tuple[int] = (2,)
+    """The shape of a point: its number of features, from 2 on."""
     coupling: Literal["spline", "affine"] = "spline"
+    """What a coupling does to a value: a monotone spline, or an affine map."""
     steps: int = 8
+    """The number of steps."""
     hidden: Sequence[int] = (128, 128)
+    """The widths of the hidden layers of the couplings' networks."""
     bins: int = 16
+    """The number of pieces of a spline."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional flow, which ignores the label."""
     remat: bool = False
+    """Whether the activations of a step are computed again for the gradient, to save memory."""
     dtype: Dtype | None = None
+    """The type in which the couplings' networks compute."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b f"], label: Label = None, inverse: bool = False) -> Pair:
@@ -221,12 +261,18 @@ class PointFlow(nn.Module):
 
 
 class Dequantiser(nn.Module):
-    """Noise N(0, I) to noise u in (0, 1) that is made for an image, and log |det ∂u/∂noise|: the variational
-    dequantisation of Ho et al. 2019 (Flow++, section 3.1), by couplings that see the image's features."""
+    """Maps noise ~ N(0, I) to noise u in (0, 1) that is made for an image, by couplings that see the image's features:
+    the variational dequantisation of Ho et al. 2019 (Flow++, section 3.1).
+
+        u, log_det = dequantiser(noise, image)      # both (b, h, w, c) -> (b, h, w, c), log |det ∂u/∂noise| (b,)
+    """
 
     steps: int = 4
+    """The number of steps."""
     width: int = 32
+    """The number of channels of the hidden layers."""
     dtype: Dtype | None = None
+    """The type in which the couplings' networks compute."""
 
     @nn.compact
     def __call__(self, noise: Float[Array, "b h w c"], image: Float[Array, "b h w c"]) -> Pair:

@@ -1,81 +1,101 @@
 """Multi-layer perceptrons for points of the plane, or of any number of features: the players of a GAN, and the network
 of a diffusion model.
 
-                                              generator                 discriminator
-    WGAN-GP (Gulrajani et al. 2017)           527,874, of latent 2      527,361
-    Unrolled GAN (Metz et al. 2017)           49,666, of latent 256     17,025
+                                              generator                      discriminator
+    WGAN-GP (Gulrajani et al. 2017)           527,874 with 2 latent units    527,361
+    Unrolled GAN (Metz et al. 2017)           49,666 with 256 latent units   17,025
 
-The first are the defaults, three layers of 512 with ReLU. The second take `hidden=(128, 128)`, `activation=nn.tanh` and
-`kernel_init=nn.initializers.orthogonal(1.4)`.
+WGAN-GP's are the defaults, three layers of 512 with ReLU. Those of the unrolled GAN take `hidden=(128, 128)`,
+`activation=nn.tanh` and `kernel_init=nn.initializers.orthogonal(1.4)`.
 """
 
-import math
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.typing import Dtype
+from flax.typing import Dtype, Initializer
 from jaxtyping import Array, Float
 
+from jaxgen.layers import time_embedding
 from jaxgen.types import Label
 
-__all__ = ["PointDenoiser", "PointDiscriminator", "PointGenerator", "time_embedding"]
+__all__ = ["PointDenoiser", "PointDiscriminator", "PointGenerator"]
 
 
 def perceptron(
-    x: Float[Array, "b i"], widths: Sequence[int], activation: Callable, kernel_init: Callable, dtype: Dtype | None
+    x: Float[Array, "b i"],
+    widths: Sequence[int],
+    activation: Callable[[Array], Array],
+    kernel_init: Initializer,
+    dtype: Dtype | None,
 ) -> Float[Array, "b o"]:
-    """Dense layers of these widths, within the calling module; the last is not activated."""
+    """Applies dense layers of these widths, which belong to the calling module; the last is not activated."""
     for i, width in enumerate(widths):
         x = nn.Dense(width, kernel_init=kernel_init, dtype=dtype)(activation(x) if i else x)
     return x.astype(jnp.float32)
 
 
 class PointGenerator(nn.Module):
-    """Latent to an unbounded point, (b, features)."""
+    """Maps a latent to a point, whose coordinates are not bounded. It ignores the label.
+
+    point = generator(latent, label, train=train)      # (b, z), (b,) -> (b, features)
+    """
 
     features: int = 2
+    """The number of coordinates."""
     hidden: Sequence[int] = (512,) * 3
-    activation: Callable = nn.relu
-    kernel_init: Callable = nn.initializers.he_uniform()
+    """The widths of the hidden layers."""
+    activation: Callable[[Array], Array] = nn.relu
+    """The activation of the hidden layers."""
+    kernel_init: Initializer = nn.initializers.he_uniform()
+    """The initialiser of the kernels."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False):
+    def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False) -> Float[Array, "b f"]:
         return perceptron(latent, (*self.hidden, self.features), self.activation, self.kernel_init, self.dtype)
 
 
 class PointDiscriminator(nn.Module):
-    """Point to one logit."""
+    """Maps a point to one logit. It ignores the label.
+
+    logit = discriminator(point, label, train=train)      # (b, f), (b,) -> (b,)
+    """
 
     hidden: Sequence[int] = (512,) * 3
-    activation: Callable = nn.relu
-    kernel_init: Callable = nn.initializers.he_uniform()
+    """The widths of the hidden layers."""
+    activation: Callable[[Array], Array] = nn.relu
+    """The activation of the hidden layers."""
+    kernel_init: Initializer = nn.initializers.he_uniform()
+    """The initialiser of the kernels."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b f"], label: Label = None, *, train: bool = False):
+    def __call__(self, image: Float[Array, "b f"], label: Label = None, *, train: bool = False) -> Float[Array, "b"]:
         return perceptron(image, (*self.hidden, 1), self.activation, self.kernel_init, self.dtype)[:, 0]
 
 
-def time_embedding(time: Float[Array, "b"], features: int) -> Float[Array, "b e"]:
-    """Sines and cosines of the time at frequencies from 1 down to 1e-4, as of a position (Vaswani et al. 2017, section
-    3.5); `features` is even."""
-    half = features // 2
-    angles = time[:, None] * jnp.exp(-math.log(10_000) / max(half - 1, 1) * jnp.arange(half))
-    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
-
-
 class PointDenoiser(nn.Module):
-    """Points, the time and the label to `outputs` values for each feature."""
+    """Maps points, the time and the label to `outputs` values for each feature.
+
+    values = network(x, time, label, train=train)      # (b, f), (b,), (b,) -> (b, f · outputs)
+    """
 
     hidden: Sequence[int] = (256,) * 3
+    """The widths of the hidden layers."""
     outputs: int = 1
+    """The number of values for each feature; 2 for learned variances."""
     classes: int = 0
+    """The number of classes. A label is from 0 to classes - 1, or `classes` for none. 0: the label is ignored."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b f"], time: Float[Array, "b"], label: Label = None, *, train: bool = False):
+    def __call__(
+        self, x: Float[Array, "b f"], time: Float[Array, "b"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b o"]:
         inputs = [x, time_embedding(time, 64)]
         if self.classes:
             inputs.append(nn.Embed(self.classes + 1, 64)(label))

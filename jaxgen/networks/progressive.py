@@ -12,43 +12,44 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, EqualisedLearningRate, enlarge, minibatch_deviation, pixel_norm, shrink
+from jaxgen.networks.sizes import growth
+from jaxgen.types import Label
 
-__all__ = ["ProgressiveDiscriminator", "ProgressiveGenerator", "growth"]
+__all__ = ["ProgressiveDiscriminator", "ProgressiveGenerator"]
 
 leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
 
 
-def growth(height: int, width: int) -> tuple[int, ...]:
-    """4, 8, ... up to the side of a square image. ValueError where that is no power of two from 8 on."""
-    if height != width or height < 8 or height & (height - 1):
-        raise ValueError(f"image size {height}×{width}: progressive growing needs a square of 8, 16, 32, ... pixels")
-    return tuple(2**i for i in range(2, height.bit_length()))
-
-
 def layer(x: Array, kind: type[nn.Module], *sizes, gain: float = 2**0.5, **options) -> Array:
-    """A layer with equalised learning rate."""
+    """Applies a layer of this kind with equalised learning rate, which belongs to the calling module."""
     return EqualisedLearningRate(kind(*sizes, kernel_init=nn.initializers.normal(1.0), **options), gain)(x)
 
 
 class ProgressiveGenerator(nn.Module):
-    """Latent to an image, unbounded, by doublings that repeat pixels; pixel norm after every layer but the last.
+    """Maps a latent to an image, whose values are not bounded, by doublings that repeat pixels, with pixel norm after
+    every layer but the last. It ignores the label.
 
-    shape: of the image at full size; ValueError as `growth`
-    width: channels at full size; twice as many at each smaller one, up to `widest`
-    side:  of the image that is made, in pixels; default: the full size
-    alpha: weight of the newest block's image, against that of the block before, enlarged
+        image = generator(latent, label, train=train)      # (b, z), (b,) -> (b, side, side, c)
+
+    Raises ValueError for a shape that `growth` refuses.
     """
 
     shape: tuple[int, int, int]
+    """The shape (h, w, c) of the image at full size."""
     width: int = 16
+    """The number of channels at full size; it doubles with each halving of the size, up to `widest`."""
     widest: int = 512
+    """The largest number of channels."""
     side: int | None = None
+    """The side in pixels of the image that is made; by default the full size."""
     alpha: float | Array = 1.0
+    """The weight of the newest block's image, against that of the block before, enlarged."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(
-        self, latent: Float[Array, "b z"], label: None = None, *, train: bool = False
+        self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False
     ) -> Float[Array, "b s s c"]:
         sizes = growth(*self.shape[:2])
         side = self.side or sizes[-1]
@@ -56,7 +57,11 @@ class ProgressiveGenerator(nn.Module):
         def conv(x, width, name):
             return pixel_norm(leaky_relu(layer(x, Conv, width, (3, 3), dtype=self.dtype, name=name)))
 
-        image = before = None
+        def to_image(x, size):
+            made = layer(x, Conv, self.shape[2], (1, 1), gain=1.0, dtype=self.dtype, name=f"to_image_{size}")
+            return made.astype(jnp.float32)
+
+        images = []
         x = pixel_norm(latent)
         for size in sizes[: sizes.index(side) + 1]:
             width = min(self.width * sizes[-1] // size, self.widest)
@@ -68,29 +73,35 @@ class ProgressiveGenerator(nn.Module):
                 x = conv(enlarge(x), width, f"enlarge_{size}")
             x = conv(x, width, f"conv_{size}")
             if 2 * size >= side or self.is_initializing():
-                name, channels = f"to_image_{size}", self.shape[2]
-                made = layer(x, Conv, channels, (1, 1), gain=1.0, dtype=self.dtype, name=name)
-                before, image = image, made.astype(jnp.float32)
-        return image if before is None else self.alpha * image + (1 - self.alpha) * enlarge(before)
+                images.append(to_image(x, size))
+        image, *before = reversed(images)
+        return self.alpha * image + (1 - self.alpha) * enlarge(before[0]) if before else image
 
 
 class ProgressiveDiscriminator(nn.Module):
-    """Image of any of the sizes to one logit: the generator's mirror image, with the minibatch's deviation at 4×4.
+    """Maps an image of any of the sizes to one logit; it is the generator's mirror image, with the deviation within the
+    minibatch at 4×4. It ignores the label.
 
-    full:  side of the image at full size
-    alpha: weight of the block at the image's size, against the halved image
-    group: the deviation is of so many images, or as many as divide the minibatch
+        logit = discriminator(image, label, train=train)      # (b, side, side, c), (b,) -> (b,)
     """
 
     full: int
+    """The side of the image at full size."""
     width: int = 16
+    """The number of channels at full size; it doubles with each halving of the size, up to `widest`."""
     widest: int = 512
+    """The largest number of channels."""
     alpha: float | Array = 1.0
+    """The weight of the block at the image's size, against the halved image."""
     group: int = 4
+    """The number of images over which the deviation is taken (see `minibatch_deviation`)."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b s s c"], label: None = None, *, train: bool = False) -> Float[Array, "b"]:
+    def __call__(
+        self, image: Float[Array, "b s s c"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b"]:
         def width(size):
             return min(self.width * self.full // size, self.widest)
 

@@ -1,8 +1,8 @@
 """RealNVP: Dinh, Sohl-Dickstein & Bengio 2017 (arXiv:1605.08803).
 
-Where the paper has batch normalisation and weight normalisation, here it is a scale and a bias that start from data
-(`ActNorm`): then the density of an image does not depend on the batch that it is in. With splines in place of the
-affine maps it is a neural spline flow (Durkan et al. 2019, arXiv:1906.04032) of RealNVP's structure.
+Where the paper has batch normalisation and weight normalisation, this network has a scale and a bias that start from
+data (`ActNorm`), so that the density of an image does not depend on the batch that it is in. With splines in place of
+the affine maps it is a neural spline flow (Durkan et al. 2019, arXiv:1906.04032) with RealNVP's structure.
 """
 
 from functools import partial
@@ -13,19 +13,22 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
-from jaxgen.layers.bijectors import Affine, Condition, NormalisedConv, Pair, RationalQuadratic, Squeeze, ZeroConv
+from jaxgen.layers.bijectors import Affine, Condition, Pair, RationalQuadratic, Squeeze
+from jaxgen.layers.glow import NormalisedConv, ZeroConv
 from jaxgen.networks.flow import FlowStep, Steps, chain, conditioned, multi_scale
-from jaxgen.networks.resnet import smallest
+from jaxgen.networks.sizes import halve, squeezed
 from jaxgen.types import Label
 
 __all__ = ["RealNVP", "ResidualConditioner"]
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions, rectified beforehand, beside the identity."""
+    """Applies two 3×3 convolutions, each after ReLU, beside the identity."""
 
     width: int
+    """The number of channels, of the input too."""
     dtype: Dtype | None
+    """The type in which the block computes."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -34,32 +37,50 @@ class ResidualBlock(nn.Module):
 
 
 class ResidualConditioner(nn.Module):
-    """Residual blocks between a first convolution and one that starts at 0 (section 4.1)."""
+    """Maps images (b, h, w, i), and a condition, to (b, h, w, features), by residual blocks between a first convolution
+    and one that starts at 0 (section 4.1)."""
 
     features: int
+    """The number of outputs."""
     width: int = 64
+    """The number of channels of the residual blocks."""
     blocks: int = 8
+    """The number of residual blocks."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"], condition: Condition = None) -> Float[Array, "b h w o"]:
         y = conditioned(NormalisedConv(self.width, 3, self.dtype)(x), condition, self.dtype)
-        axes, rngs = {"params": 0}, {"params": True}
-        loop = nn.scan(lambda block, y, _: (block(y), None), axes, split_rngs=rngs, length=self.blocks)
+        loop = nn.scan(
+            lambda block, y, _: (block(y), None),
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            length=self.blocks,
+        )
         y, _ = loop(ResidualBlock(self.width, self.dtype, name="blocks"), y, None)
         return ZeroConv(self.features, self.dtype)(nn.relu(y)).astype(x.dtype)
 
 
 class RealNVPLevel(nn.Module):
-    """Three couplings masked by a checkerboard, squeeze, three masked by channel; the last level, four by a
-    checkerboard. What stays alternates."""
+    """Applies three couplings masked by a checkerboard, a squeeze, and three couplings masked by channel; the last
+    level applies four couplings masked by a checkerboard. The part that stays as it is alternates.
+
+    It is an invertible layer in the form of `jaxgen.layers.bijectors`.
+    """
 
     width: int
+    """The number of channels of the networks before the squeeze; after it, twice as many."""
     blocks: int
+    """The number of residual blocks of each network."""
     coupling: Literal["affine", "spline"]
+    """What a coupling does to a value."""
     last: bool
+    """Whether the level is the last."""
     remat: bool
+    """Whether the activations of a coupling are computed again for the gradient."""
     dtype: Dtype | None
+    """The type in which the networks compute."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ..."], condition: Condition = None, inverse: bool = False) -> Pair:
@@ -81,37 +102,40 @@ class RealNVPLevel(nn.Module):
 
 
 class RealNVP(nn.Module):
-    """Images of `shape`, whose sides are multiples of 2^(levels - 1), to latents (b, h w c) ~ N(0, I), and back.
+    """Maps images to latents ~ N(0, I), or back.
 
-    width:    channels of the networks at full size; each squeeze doubles them
-    blocks:   residual blocks of each network
-    coupling: what a coupling does to a value: the paper's affine map, or a monotone spline, which takes a uniform
-              distribution, such as that of a black pixel with its noise, to a normal one
-    classes:  labels condition the couplings
-    remat:    compute the activations of a coupling again for the gradient, to save memory
+        z, log_det = flow(x, label)                      # (b, h, w, c), (b,) -> (b, h · w · c), (b,)
+        x, log_det = flow(z, label, inverse=True)
+
+    Raises ValueError for sides that are no multiples of 2^(levels - 1).
     """
 
     shape: tuple[int, int, int]
+    """The shape (h, w, c) of an image."""
     levels: int = 2
+    """The number of levels; between two, the image is squeezed and half the channels leave."""
     width: int = 64
+    """The number of channels of the networks at full size; each squeeze doubles it."""
     blocks: int = 8
+    """The number of residual blocks of each network."""
     coupling: Literal["affine", "spline"] = "affine"
+    """What a coupling does to a value: the paper's affine map, or a monotone spline, which can turn a uniform
+    distribution, such as that of a black pixel with its noise, into a normal one."""
     classes: int = 0
+    """The number of classes. Labels condition the couplings. 0: they are ignored."""
     remat: bool = False
+    """Whether the activations of a coupling are computed again for the gradient, to save memory."""
     dtype: Dtype | None = None
+    """The type in which the networks compute."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ..."], label: Label = None, inverse: bool = False) -> Pair:
-        height, width, channels = self.shape
-        smallest(height, width, self.levels - 1)
+        halve(*self.shape[:2], times=self.levels - 1)
         condition = jax.nn.one_hot(label, self.classes, dtype=x.dtype) if self.classes else None
         last = self.levels - 1
+        options = {"blocks": self.blocks, "coupling": self.coupling, "remat": self.remat, "dtype": self.dtype}
         levels = [
-            RealNVPLevel(
-                self.width << i, self.blocks, self.coupling, i == last, self.remat, self.dtype, name=f"level_{i}"
-            )
-            for i in range(self.levels)
+            RealNVPLevel(self.width << i, last=i == last, name=f"level_{i}", **options) for i in range(self.levels)
         ]
-        squeezes = [min(i + 1, last) for i in range(self.levels)]
-        shapes = [(height >> s, width >> s, channels << (2 * s - min(i, last))) for i, s in enumerate(squeezes)]
+        shapes = [squeezed(self.shape, min(i + 1, last), splits=i) for i in range(self.levels)]
         return multi_scale(levels, None, shapes, x, condition, inverse)

@@ -1,5 +1,7 @@
-"""Residual players of WGAN-GP (Gulrajani et al. 2017) and SN-GAN (Miyato et al. 2018), conditional as Miyato & Koyama
-(2018): the generator by the scales and biases of its batch norms, the discriminator by projection.
+"""Residual players of WGAN-GP (Gulrajani et al. 2017) and SN-GAN (Miyato et al. 2018).
+
+Conditional ones follow Miyato & Koyama (2018): the generator's batch norms have scales and biases for each class, and
+the discriminator is one of projection.
 
     WGAN-GP 32   ResNetGenerator((32, 32, 3), (128,) * 4)                      1,204,483
                  ResNetDiscriminator(spectral_norm=False, pooling=jnp.mean)    1,053,825
@@ -8,8 +10,7 @@
     SN-GAN 64    ResNetGenerator((64, 64, 3), (1024, 512, 256, 128, 64))
                  ResNetDiscriminator((64, 128, 256, 512, 1024), downsamplings=5)
 
-with 128 latent units. `widths` are the channels: of the generator's smallest image and after each of its doublings, of
-the discriminator after each of its blocks. So 28×28 is `ResNetGenerator((28, 28, 1), (256,) * 3)`, from 7×7.
+with 128 latent units. 28×28 is `ResNetGenerator((28, 28, 1), (256,) * 3)`, from 7×7.
 """
 
 import math
@@ -19,10 +20,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.typing import Dtype
+from flax.typing import Dtype, Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import ConditionalBatchNorm, Conv, SpectralNorm, enlarge, shrink
+from jaxgen.networks.sizes import halve
 from jaxgen.types import Label
 
 __all__ = ["ResNetDiscriminator", "ResNetGenerator"]
@@ -31,23 +33,18 @@ xavier = nn.initializers.xavier_uniform()
 residual = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # Xavier with a gain of √2, for ReLU
 
 
-def smallest(height: int, width: int, halvings: int) -> tuple[int, int]:
-    """The size after so many halvings. ValueError where they are not exact."""
-    scale = 2**halvings
-    if height % scale or width % scale:
-        raise ValueError(f"image size {height}×{width}: {halvings} halvings need sides that are multiples of {scale}")
-    return height // scale, width // scale
-
-
 class GeneratorBlock(nn.Module):
-    """Two 3×3 convolutions at twice the size, beside a 1×1 shortcut."""
+    """Doubles the size by two 3×3 convolutions beside a 1×1 shortcut: (b, h, w, c) to (b, 2h, 2w, features)."""
 
     features: int
+    """The number of channels of the output."""
     classes: int
+    """The number of classes; 0 for an unconditional block."""
     dtype: Dtype | None
+    """The type in which the block computes."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], label: Label, *, train: bool):
+    def __call__(self, x: Float[Array, "b h w c"], label: Label, *, train: bool) -> Float[Array, "b h2 w2 f"]:
         def activate(x):
             if self.classes:
                 return nn.relu(ConditionalBatchNorm(self.classes, dtype=self.dtype)(x, label, train=train))
@@ -56,21 +53,32 @@ class GeneratorBlock(nn.Module):
         conv = partial(Conv, self.features, dtype=self.dtype)
         y = conv((3, 3), kernel_init=residual)(enlarge(activate(x)))
         y = conv((3, 3), kernel_init=residual)(activate(y))
-        return y + enlarge(conv((1, 1), kernel_init=xavier)(x))  # doubling commutes with it, and comes cheaper last
+        return y + enlarge(conv((1, 1), kernel_init=xavier)(x))  # a 1×1 convolution is cheaper before the doubling
 
 
 class ResNetGenerator(nn.Module):
-    """Latent (and label) to an image of `shape` in (-1, 1), whose sides are multiples of 2^(doublings)."""
+    """Maps a latent, and with `classes` a label, to an image in (-1, 1).
+
+        image = generator(latent, label, train=train)      # (b, z), (b,) -> (b, *shape)
+
+    Raises ValueError for sides that are no multiples of 2^(number of doublings).
+    """
 
     shape: Sequence[int]
+    """The shape (h, w, c) of the image."""
     widths: Sequence[int] = (256,) * 4
+    """The numbers of channels of the smallest image and after each of its doublings."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional network, which ignores the label."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False):
+    def __call__(
+        self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b h w c"]:
         height, width, channels = self.shape
-        base = (*smallest(height, width, len(self.widths) - 1), self.widths[0])
+        base = (*halve(height, width, len(self.widths) - 1), self.widths[0])
         x = nn.Dense(math.prod(base), kernel_init=xavier, dtype=self.dtype)(latent).reshape(-1, *base)
         for features in self.widths[1:]:
             x = GeneratorBlock(features, self.classes, self.dtype)(x, label, train=train)
@@ -80,27 +88,32 @@ class ResNetGenerator(nn.Module):
 
 
 def constrained(layer: nn.Module, spectral_norm: bool, train: bool) -> Callable[[Array], Array]:
-    """The layer, spectrally normalised or as it is."""
+    """Returns the layer, spectrally normalised or as it is."""
     return partial(SpectralNorm(layer), train=train) if spectral_norm else layer
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two 3×3 convolutions, and half the size when downsampling, beside a shortcut: 1×1 unless nothing changes.
-
-    The first block of a network does not rectify its input, the image. Between its convolutions a block is as narrow
-    as its input, save the first; or, if `wide`, as wide as its output. Without a `kernel_init` they begin as Xavier's.
-    """
+    """Applies two 3×3 convolutions, and halves the size when downsampling, beside a shortcut, which is a 1×1
+    convolution unless the block changes neither size nor channels: (b, h, w, c) to (b, p, q, features)."""
 
     features: int
+    """The number of channels of the output."""
     first: bool
+    """Whether the block is the first of its network, which does not rectify its input, the image."""
     downsample: bool
+    """Whether the block halves the size."""
     spectral_norm: bool
+    """Whether the convolutions are spectrally normalised."""
     dtype: Dtype | None
+    """The type in which the block computes."""
     wide: bool = False
-    kernel_init: Callable | None = None
+    """Whether the block has the channels of its output between its convolutions, as the first always has; by default
+    it has those of its input."""
+    kernel_init: Initializer | None = None
+    """The initialiser of the kernels; by default Xavier's, with a gain of √2 for the 3×3 convolutions."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], *, train: bool):
+    def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b p q f"]:
         def conv(features, size, init):
             layer = Conv(features, (size, size), kernel_init=self.kernel_init or init, dtype=self.dtype)
             return constrained(layer, self.spectral_norm, train)
@@ -115,30 +128,49 @@ class DiscriminatorBlock(nn.Module):
         return x + y
 
 
-class ResNetDiscriminator(nn.Module):
-    """Image (and label) to one logit, a(φ) + ⟨b(label), φ⟩, of the features φ summed (or averaged) over the pixels.
+def projection(
+    x: Float[Array, "b f"], label: Label, classes: int, kernel_init: Initializer, spectral_norm: bool, train: bool
+) -> Float[Array, "b"]:
+    """Returns a(x) + ⟨b(label), x⟩ with a dense layer a and an embedding b, which belong to the calling module (Miyato
+    & Koyama 2018); a(x) alone for 0 classes."""
+    logit = constrained(nn.Dense(1, kernel_init=kernel_init), spectral_norm, train)(x)[:, 0]
+    if not classes:
+        return logit
+    embedding = nn.Dense(x.shape[-1], use_bias=False, kernel_init=kernel_init)
+    code = constrained(embedding, spectral_norm, train)(jax.nn.one_hot(label, classes))
+    return logit + (code * x).sum(-1)
 
-    The first `downsamplings` blocks halve the image, whose sides are therefore multiples of 2^downsamplings.
+
+class ResNetDiscriminator(nn.Module):
+    """Maps an image, and with `classes` its label, to one logit, a(φ) + ⟨b(label), φ⟩, where φ are the features summed
+    over the pixels.
+
+        logit = discriminator(image, label, train=train)      # (b, h, w, c), (b,) -> (b,)
+
+    Raises ValueError for sides that are no multiples of 2^downsamplings.
     """
 
     widths: Sequence[int] = (128,) * 4
+    """The numbers of channels after each block."""
     downsamplings: int = 2
+    """The number of blocks, from the first on, that halve the image."""
     spectral_norm: bool = True
-    pooling: Callable = jnp.sum
+    """Whether all layers are spectrally normalised."""
+    pooling: Callable[..., Array] = jnp.sum
+    """How features are pooled over the pixels: `jnp.sum` or `jnp.mean`."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional network, which ignores the label."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False):
-        smallest(*image.shape[1:3], self.downsamplings)
+    def __call__(
+        self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b"]:
+        halve(*image.shape[1:3], times=self.downsamplings)
         x = image
         for i, features in enumerate(self.widths):
             block = DiscriminatorBlock(features, i == 0, i < self.downsamplings, self.spectral_norm, self.dtype)
             x = block(x, train=train)
         x = self.pooling(nn.relu(x).astype(jnp.float32), axis=(1, 2))
-        logit = constrained(nn.Dense(1, kernel_init=xavier), self.spectral_norm, train)(x)[:, 0]
-        if self.classes:
-            embedding = nn.Dense(x.shape[-1], use_bias=False, kernel_init=xavier)
-            code = constrained(embedding, self.spectral_norm, train)(jax.nn.one_hot(label, self.classes))
-            logit += (code * x).sum(-1)
-        return logit
+        return projection(x, label, self.classes, xavier, self.spectral_norm, train)

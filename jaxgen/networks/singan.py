@@ -1,6 +1,6 @@
-"""SinGAN (Shaham et al. 2019, arXiv:1905.01164): the small players of one scale, blind beyond 11 pixels.
+"""SinGAN (Shaham et al. 2019, arXiv:1905.01164): the small players of one scale, which see no further than 11 pixels.
 
-At 32 channels, of RGB images, the generator has 29,763 parameters and the discriminator 29,185.
+With 32 channels, for RGB images, the generator has 29,763 parameters and the discriminator 29,185.
 """
 
 import jax.numpy as jnp
@@ -8,23 +8,25 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
-from jaxgen.layers import Conv
+from jaxgen.layers import Conv, around_one
 
 __all__ = ["SinGANDiscriminator", "SinGANGenerator"]
 
 
-def around_one(key, shape, dtype=jnp.float32):
-    """N(1, 0.02²), as DCGAN's."""
-    return 1 + nn.initializers.normal(0.02)(key, shape, dtype)
-
-
 class Blocks(nn.Module):
-    """3×3 convolutions without padding, batch norm and leaky ReLU; the last one is bare."""
+    """Applies 3×3 convolutions without padding, each but the last followed by batch normalisation and leaky ReLU.
+
+    Maps images (b, h, w, c) to (b, h - 2 · layers, w - 2 · layers, features).
+    """
 
     features: int
+    """The number of channels of the output."""
     width: int
+    """The number of channels of the hidden layers."""
     layers: int
+    """The number of convolutions."""
     dtype: Dtype | None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"], *, train: bool) -> Float[Array, "b p q f"]:
@@ -37,14 +39,19 @@ class Blocks(nn.Module):
 
 
 class SinGANGenerator(nn.Module):
-    """Noise and the image of the coarser scale, enlarged, to the image: image + network(noise + image).
+    """Maps noise and the enlarged image of the coarser scale to this scale's image: image + network(noise + image).
+
+        made = generator(noise, image, train=train)      # (b, h, w, c or 1), (b, h, w, c) -> (b, h, w, c)
 
     Zeros around the input make up for what the convolutions cut off.
     """
 
     width: int = 32
+    """The number of channels of the hidden layers."""
     layers: int = 5
+    """The number of convolutions."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(
@@ -56,15 +63,23 @@ class SinGANGenerator(nn.Module):
 
 
 class SinGANDiscriminator(nn.Module):
-    """Image to the logits of its patches of 2 × layers + 1 pixels a side. ValueError for smaller images."""
+    """Maps an image to the logits of its patches, whose sides are 2 · layers + 1 pixels.
+
+        logits = discriminator(image, train=train)      # (b, h, w, c) -> (b, h - 2 · layers, w - 2 · layers)
+
+    Raises ValueError for images that are smaller than a patch.
+    """
 
     width: int = 32
+    """The number of channels of the hidden layers."""
     layers: int = 5
+    """The number of convolutions."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(self, image: Float[Array, "b h w c"], *, train: bool = False) -> Float[Array, "b p q"]:
         field = 2 * self.layers + 1
         if min(image.shape[1:3]) < field:
-            raise ValueError(f"image of {image.shape[1]}×{image.shape[2]}: the patches have {field} pixels a side")
+            raise ValueError(f"image size {image.shape[1]}×{image.shape[2]}: the patches have {field} pixels a side")
         return Blocks(1, self.width, self.layers, self.dtype)(image, train=train)[..., 0]

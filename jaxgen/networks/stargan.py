@@ -3,44 +3,53 @@
 At 128×128×3 with 5 attributes the generator has 8,430,528 parameters and the critic 44,762,048.
 """
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
 
 from jaxgen.layers import Conv, Upsample, Upsampling, instance_norm
+from jaxgen.networks.sizes import halve
 
 __all__ = ["StarGANDiscriminator", "StarGANGenerator"]
 
 
-def torch_uniform(key, shape, dtype=jnp.float32):
-    """U(±1 / √fan-in), PyTorch's default, which StarGAN keeps."""
+def torch_uniform(key: Key[Array, ""], shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Float[Array, "..."]:
+    """Draws from U(±1 / √fan-in), PyTorch's default, which StarGAN keeps."""
     bound = (shape[0] * shape[1] * shape[2]) ** -0.5
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 class StarGANGenerator(nn.Module):
-    """Image and target attributes to an image of the same size in (-1, 1). The attributes are further channels, each
-    constant over the image.
+    """Maps an image and its target attributes to an image of the same size in (-1, 1).
 
-    ValueError for sides that are not multiples of 4.
+        made = generator(image, attributes, train=train)      # (b, h, w, c), (b, k) -> (b, h, w, channels)
+
+    The attributes, numbers from 0 to 1, are further channels, each constant over the image. Raises ValueError for sides
+    that are no multiples of 4 or less than 8.
     """
 
     channels: int = 3
+    """The number of channels of the output."""
     width: int = 64
+    """The number of channels at full size; each halving doubles it."""
     blocks: int = 6
+    """The number of residual blocks."""
     upsampling: Upsampling = "transposed"
+    """How the decoder doubles the size."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(
         self, image: Float[Array, "b h w c"], attributes: Float[Array, "b k"], *, train: bool = False
     ) -> Float[Array, "b h w o"]:
-        if any(side % 4 or side < 8 for side in image.shape[1:3]):
-            raise ValueError(f"image size {image.shape[1]}×{image.shape[2]}: multiples of 4, at least 8, are needed")
+        halve(*image.shape[1:3], times=2, least=8)
         common = {"use_bias": False, "dtype": self.dtype}
         conv = partial(Conv, kernel_init=torch_uniform, **common)
         norm = partial(instance_norm, dtype=self.dtype)
@@ -60,18 +69,22 @@ class StarGANGenerator(nn.Module):
 
 
 class StarGANDiscriminator(nn.Module):
-    """Image to a map of critic values and to logits of `attributes`: 4×4 convolutions of stride 2, no normalisation.
+    """Maps an image to a map of critic values and to the logits of its attributes, by 4×4 convolutions of stride 2
+    without normalisation.
 
-    attributes: how many logits
-    levels:     halvings; by default as many as leave the shorter side 2 pixels or more, at most 6
+        values, logits = discriminator(image, train=train)      # (b, h, w, c) -> (b, p, q), (b, attributes)
 
-    ValueError for sides that are not multiples of 2^levels.
+    Raises ValueError for sides that are no multiples of 2^levels.
     """
 
     attributes: int
+    """The number of attributes."""
     width: int = 64
+    """The number of channels after the first convolution; each further one doubles it."""
     levels: int | None = None
+    """The number of halvings; by default the largest, up to 6, that leaves the shorter side 2 pixels or more."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(
@@ -80,11 +93,10 @@ class StarGANDiscriminator(nn.Module):
         conv = partial(Conv, kernel_init=torch_uniform, dtype=self.dtype)
         height, width = image.shape[1:3]
         levels = self.levels or max(1, min(6, min(height, width).bit_length() - 2))
-        if height % 2**levels or width % 2**levels:
-            raise ValueError(f"image size {height}×{width}: the sides must be multiples of 2^levels = {2**levels}")
+        smallest = halve(height, width, times=levels)
         x = image
         for level in range(levels):
             x = nn.leaky_relu(conv(self.width * 2**level, (4, 4), strides=2, padding=1)(x), 0.01)
         values = conv(1, (3, 3), padding=1, use_bias=False)(x)
-        logits = conv(self.attributes, x.shape[1:3], padding=0, use_bias=False)(x)
+        logits = conv(self.attributes, smallest, padding=0, use_bias=False)(x)
         return values.astype(jnp.float32)[..., 0], logits.astype(jnp.float32)[:, 0, 0]

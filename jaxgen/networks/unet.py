@@ -1,6 +1,6 @@
 """The U-Net of denoising diffusion models (Ho et al. 2020, appendix B).
 
-At CIFAR-10's 32×32×3 with the defaults it has the paper's 35,746,307 parameters.
+With the defaults and CIFAR-10's 32×32×3 images it has the paper's 35,746,307 parameters.
 """
 
 import math
@@ -11,8 +11,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 from jaxtyping import Array, Float
 
-from jaxgen.layers import Conv, enlarge
-from jaxgen.networks.points import time_embedding
+from jaxgen.layers import Conv, enlarge, time_embedding
 from jaxgen.types import Label
 
 __all__ = ["DiffusionUNet"]
@@ -20,20 +19,26 @@ __all__ = ["DiffusionUNet"]
 kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
 
-def group_norm(x: Array) -> Array:
-    """Over groups of at least 4 channels, at most 32 groups, within the calling module."""
+def group_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    """Normalises x over groups of at least 4 channels, at most 32 groups. The layer belongs to the calling module."""
     return nn.GroupNorm(math.gcd(32, x.shape[-1] // 4), epsilon=1e-6, dtype=x.dtype)(x)
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions of the normalised and activated input, the embedding of the time added between."""
+    """Applies two 3×3 convolutions, each after normalisation and activation, beside a shortcut, and adds the embedding
+    of the time between the two: (b, h, w, c) to (b, h, w, features)."""
 
     features: int
+    """The number of channels of the output."""
     dropout: float
+    """The rate of dropout before the second convolution."""
     dtype: Dtype | None
+    """The type in which the block computes."""
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"], embedding: Float[Array, "b e"], *, train: bool):
+    def __call__(
+        self, x: Float[Array, "b h w c"], embedding: Float[Array, "b e"], *, train: bool
+    ) -> Float[Array, "b h w f"]:
         def conv(x, init=kernel_init):
             return Conv(self.features, (3, 3), kernel_init=init, dtype=self.dtype)(x)
 
@@ -47,9 +52,10 @@ class ResidualBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Self-attention of the pixels, with one head, added to them."""
+    """Adds to the pixels their self-attention, with one head: (b, h, w, c) to the same shape."""
 
     dtype: Dtype | None
+    """The type in which the block computes."""
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
@@ -63,31 +69,35 @@ class AttentionBlock(nn.Module):
 
 
 class DiffusionUNet(nn.Module):
-    """Residual blocks at one resolution after another, each half of the one before, and back, with skips between.
+    """Maps images, the time and the label to `outputs` values for each channel, by residual blocks at one resolution
+    after another, each half of the one before, and back, with skips between equal resolutions.
 
-    width:       channels at full size
-    multipliers: of `width`, at each resolution
-    blocks:      residual blocks at each resolution, one more on the way back
-    attention:   the heights after whose residual blocks pixels attend to each other; in the middle they always do
-    outputs:     per channel of the image; 2 with learned variances
-    classes:     labels 0 … classes - 1, and `classes` for none; 0: no labels
+        values = network(x, time, label, train=train)      # (b, h, w, c), (b,), (b,) -> (b, h, w, c · outputs)
 
-    Sides that are no multiple of 2 are halved upwards. ValueError for a width that 4 does not divide.
+    Half of an odd side is rounded up. Raises ValueError for a width that is no multiple of 4.
     """
 
     width: int = 128
+    """The number of channels at full size."""
     multipliers: Sequence[int] = (1, 2, 2, 2)
+    """The number of channels at each resolution, in units of `width`."""
     blocks: int = 2
+    """The number of residual blocks at each resolution; there is one more on the way back."""
     attention: Sequence[int] = (16,)
+    """The heights at which pixels attend to each other after each residual block; in the middle they always do."""
     dropout: float = 0.1
+    """The rate of dropout."""
     outputs: int = 1
+    """The number of values for each channel of the image; 2 for learned variances."""
     classes: int = 0
+    """The number of classes. A label is from 0 to classes - 1, or `classes` for none. 0: the label is ignored."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w c"], time: Float[Array, "b"], label: Label = None, *, train: bool = False
-    ):
+    ) -> Float[Array, "b h w o"]:
         if self.width < 4 or self.width % 4:
             raise ValueError(f"width {self.width}: a multiple of 4 is needed")
 

@@ -4,7 +4,8 @@
     MNIST 28×28×1   WGANGPGenerator((28, 28, 1))                1,554,177  WGANGPDiscriminator()     1,030,145
     CIFAR 32×32×3   WGANGPGenerator((32, 32, 3), 128, True)     5,179,907  WGANGPDiscriminator(128)  4,114,689
 
-with 128 latent units. The discriminator has no batch normalisation: the gradient penalty is each example's own.
+with 128 latent units. The discriminator has no batch normalisation, because the gradient penalty is computed for each
+example by itself.
 """
 
 import math
@@ -14,47 +15,48 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
-from jaxtyping import Array, Float
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Key
 
-from jaxgen.layers import Conv, ConvTranspose
-from jaxgen.networks.dcgan import with_label
+from jaxgen.layers import Conv, ConvTranspose, with_label
+from jaxgen.networks.sizes import rounded_pyramid
 from jaxgen.types import Label
 
 __all__ = ["WGANGPDiscriminator", "WGANGPGenerator"]
 
 
-def halvings(height: int, width: int) -> list[tuple[int, int]]:
-    """The sizes met by halving, rounded up, until a side is 4 pixels or less: 28 gives 28, 14, 7, 4.
-
-    ValueError where not even one halving is needed.
-    """
-    sizes = [(height, width)]
-    while min(sizes[-1]) > 4:
-        sizes.append((-(-sizes[-1][0] // 2), -(-sizes[-1][1] // 2)))
-    if len(sizes) == 1:
-        raise ValueError(f"image size {height}×{width}: WGAN-GP's networks need sides of at least 5 pixels")
-    return sizes
-
-
-def weights(key, shape, dtype=jnp.float32):
-    """Uniform with the variance 4 / (fan-in + fan-out); the stride of 2 leaves a quarter of one of the fans."""
+def weights(key: Key[Array, ""], shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> Float[Array, "..."]:
+    """Draws from a uniform distribution of variance 4 / (fan-in + fan-out); the stride of 2 leaves a quarter of one of
+    the fans."""
     bound = math.sqrt(3 * 4 / (shape[0] * shape[1] * (shape[2] + shape[3] / 4)))
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
 
 class WGANGPGenerator(nn.Module):
-    """Latent (with a one-hot label appended, when conditional) to an image of `shape` in (-1, 1)."""
+    """Maps a latent, and with `classes` a label, to an image in (-1, 1).
+
+        image = generator(latent, label, train=train)      # (b, z), (b,) -> (b, *shape)
+
+    The one-hot label is appended to the latent. Raises ValueError for sides of less than 5 pixels.
+    """
 
     shape: Sequence[int]
+    """The shape (h, w, c) of the image."""
     width: int = 64
+    """The number of channels before the last layer; it doubles with each halving of the size."""
     batch_norm: bool = False
+    """Whether all layers but the last are followed by batch normalisation."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional network, which ignores the label."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False):
+    def __call__(
+        self, latent: Float[Array, "b z"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b h w c"]:
         height, width, channels = self.shape
-        sizes = halvings(height, width)
+        sizes = rounded_pyramid(height, width)
 
         def activate(x):
             if self.batch_norm:
@@ -74,16 +76,26 @@ class WGANGPGenerator(nn.Module):
 
 
 class WGANGPDiscriminator(nn.Module):
-    """Image (with the label as one-hot channels, when conditional) to one logit, the critic's unbounded value."""
+    """Maps an image, and with `classes` its label, to one logit, the critic's unbounded value.
+
+        logit = discriminator(image, label, train=train)      # (b, h, w, c), (b,) -> (b,)
+
+    The one-hot label is appended to the image as channels. Raises ValueError for sides of less than 5 pixels.
+    """
 
     width: int = 64
+    """The number of channels after the first convolution; each further one doubles it."""
     classes: int = 0
+    """The number of classes; 0 for an unconditional network, which ignores the label."""
     dtype: Dtype | None = None
+    """The type in which the network computes."""
 
     @nn.compact
-    def __call__(self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False):
+    def __call__(
+        self, image: Float[Array, "b h w c"], label: Label = None, *, train: bool = False
+    ) -> Float[Array, "b"]:
         x = with_label(image, label, self.classes)
-        for level in range(len(halvings(*image.shape[1:3])) - 1):
+        for level in range(len(rounded_pyramid(*image.shape[1:3])) - 1):
             x = Conv(self.width * 2**level, (5, 5), strides=2, kernel_init=weights, dtype=self.dtype)(x)
             x = nn.leaky_relu(x, 0.2)
         x = x.reshape(x.shape[0], -1)

@@ -1,3 +1,5 @@
+"""Normalisation of weights and activations against NumPy and closed forms."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,8 @@ from jaxgen.layers import (
     ConvTranspose,
     EqualisedLearningRate,
     SpectralNorm,
+    around_one,
+    instance_norm,
     minibatch_deviation,
     pixel_norm,
 )
@@ -195,3 +199,33 @@ def test_minibatch_deviation_against_numpy(n, group, used):
     flat = np.asarray(y[..., 5]).reshape(n, -1)
     np.testing.assert_allclose(flat, np.repeat(expected, used)[:, None] * np.ones(6), rtol=1e-5, atol=2e-4)
     assert jnp.isfinite(jax.grad(lambda x: minibatch_deviation(x, group).sum())(jnp.ones_like(x))).all()
+
+
+def test_instance_norm_of_a_flat_image_is_zero_with_a_finite_gradient():
+    layer = instance_norm(use_bias=False, use_scale=False)
+
+    def value(image):
+        return layer.apply({}, image)
+
+    for shape in [(1, 4, 4, 2), (1, 1, 1, 2)]:
+        image = jnp.full(shape, 1e3)
+        assert float(jnp.abs(value(image)).max()) == 0
+        gradient = jax.grad(lambda x: (value(x) * jnp.arange(x.size).reshape(x.shape)).sum())(image)
+        assert bool(jnp.isfinite(gradient).all())
+
+
+def test_instance_norm_by_hand():
+    image = np.asarray(jax.random.normal(jax.random.key(0), (2, 5, 3, 2))) * 3 + 7
+    made = instance_norm(use_bias=False, use_scale=False).apply({}, image)
+    wanted = (image - image.mean((1, 2), keepdims=True)) / np.sqrt(image.var((1, 2), keepdims=True) + 1e-5)
+    np.testing.assert_allclose(made, wanted, atol=1e-5)
+
+
+def test_gains_start_around_one():
+    gains = around_one(jax.random.key(0), (10_000,))
+    np.testing.assert_allclose((gains.mean(), gains.std()), (1, 0.02), rtol=0.02)
+
+
+def test_a_conditional_norm_needs_a_label():
+    with pytest.raises(ValueError, match="label=None: a network of 3 classes needs a label"):
+        ConditionalBatchNorm(3).init(jax.random.key(0), jnp.ones((2, 4)), None, train=False)

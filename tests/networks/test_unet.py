@@ -1,27 +1,22 @@
-"""The U-Net of diffusion models."""
-
-import math
+"""The U-Net of diffusion models: the paper's parameter count, and what reaches every output."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_resnet import drawn
 
 from jaxgen.networks import DiffusionUNet
-from jaxgen.networks.points import time_embedding
 
 time = jnp.array([0.0, 500.0])
 image = jnp.asarray(np.random.default_rng(1).normal(size=(2, 7, 5, 3)), jnp.float32)
 label = jnp.array([0, 2])
 
 
-def test_parameters_are_those_of_the_paper():
-    variables = jax.eval_shape(DiffusionUNet().init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)), jnp.zeros(1))
-    assert sum(math.prod(x.shape) for x in jax.tree.leaves(variables)) == 35_746_307
+def test_parameters_are_those_of_the_paper(count):
+    assert count(DiffusionUNet(), jnp.zeros((1, 32, 32, 3)), jnp.zeros(1)) == 35_746_307
 
 
-def test_time_label_and_all_pixels_reach_every_output():
+def test_time_label_and_all_pixels_reach_every_output(drawn):
     """At odd sides, where what is enlarged is cut."""
     network = DiffusionUNet(4, (1, 2), blocks=1, classes=2, outputs=2)
     variables, apply = drawn(network, image, time, label), jax.jit(network.apply)
@@ -33,7 +28,7 @@ def test_time_label_and_all_pixels_reach_every_output():
     assert (jnp.abs(corner[0]) > 0).all() and (corner[1] == 0).all()  # by the attention in the middle
 
 
-def test_it_begins_with_zeros_and_drops_in_training_only():
+def test_it_begins_with_zeros_and_drops_in_training_only(drawn):
     network = DiffusionUNet(4, (1,), blocks=1, dropout=0.5)
     variables = jax.jit(network.init)(jax.random.key(0), image, time)
     assert (network.apply(variables, image, time) == 0).all()
@@ -43,12 +38,6 @@ def test_it_begins_with_zeros_and_drops_in_training_only():
         return network.apply(variables, image, time, train=True, rngs={"dropout": jax.random.key(seed)})
 
     assert (dropped(0) != dropped(1)).any() and (network.apply(variables, image, time) != dropped(0)).any()
-
-
-def test_embedding_of_time_is_of_sines_and_cosines():
-    found = time_embedding(jnp.array([3.0]), 8)
-    frequencies = 10_000.0 ** (-np.arange(4) / 3)
-    np.testing.assert_allclose(found[0], [*np.sin(3 * frequencies), *np.cos(3 * frequencies)], rtol=1e-5)
 
 
 def test_width_is_refused():

@@ -1,3 +1,5 @@
+"""The players of one scale of SinGAN: parameters, receptive field, patches."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,10 +14,7 @@ def variables(network, *inputs):
     return jax.jit(network.init)(jax.random.key(0), *inputs)
 
 
-def test_parameters_of_a_scale():
-    def count(network, *inputs):
-        return sum(x.size for x in jax.tree.leaves(jax.eval_shape(network.init, jax.random.key(0), *inputs)["params"]))
-
+def test_parameters_of_a_scale(count):
     assert count(SinGANGenerator(), image, image) == 29_763
     assert count(SinGANDiscriminator(), image) == 29_185
 
@@ -41,5 +40,5 @@ def test_generator_adds_to_the_image_and_the_discriminator_judges_patches():
     np.testing.assert_array_equal(make.apply({**made, "params": still}, image, image), image)
     assert (jnp.abs(make.apply(made, image, image) - image) <= 1).all()
     assert judge.apply(variables(judge, image), image).shape == (1, 7, 11)
-    with pytest.raises(ValueError, match="image of 10×21: the patches have 11 pixels a side"):
+    with pytest.raises(ValueError, match="image size 10×21: the patches have 11 pixels a side"):
         judge.init(jax.random.key(0), image[:, :10])
