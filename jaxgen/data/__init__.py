@@ -59,7 +59,7 @@ def _read(source: str, split: str, options: Options) -> Dataset | StreamedDatase
         if pattern.partition(":")[0] == kind and (":" in pattern) == bool(colon) == bool(argument):
             return loader(argument, split, options)
     kinds = {pattern.partition(":")[0]: pattern for pattern in SOURCES}
-    near = [kinds[one] for one in difflib.get_close_matches(kind, kinds)]
+    near = [kinds[one] for one in ([kind] if kind in kinds else difflib.get_close_matches(kind, kinds, cutoff=0.7))]
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     raise ValueError(f"unknown source {source!r}{hint}; allowed are {', '.join(SOURCES)}")
 

@@ -135,14 +135,17 @@ def _columns(features: Mapping[str, Any], name: str) -> tuple[str, str | None]:
             return "binary" in feature.dtype
         return isinstance(feature, datasets.Image)
 
+    def of_integers(feature: Any) -> bool:
+        return isinstance(feature, datasets.Value) and "int" in feature.dtype
+
     images = [column for column, feature in features.items() if of_images(feature)]
     if not images:
         raise ValueError(f"{name} has no column of images, but {', '.join(features)}")
     if "image" not in images and len(images) > 1:
         raise ValueError(f"{name} has several columns of images, {', '.join(images)}; one of them must be called image")
     classes = [column for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)]
-    image, label = ("image" if "image" in images else images[0]), features.get("label")
-    if "label" in classes or (isinstance(label, datasets.Value) and "int" in str(getattr(label, "dtype", ""))):
+    image = "image" if "image" in images else images[0]
+    if "label" in classes or of_integers(features.get("label")):
         return image, "label"
     return image, classes[0] if len(classes) == 1 else None
 

@@ -252,7 +252,7 @@ class _Examples:
 
     def __init__(self, name: str, records: Any, features: Any, options: Options):
         types = require("tensorflow_datasets.core.features", f"tfds:{name}", "tensorflow-datasets")
-        messages = require("tensorflow_datasets.proto.tf_example_pb2", f"tfds:{name}", "tensorflow-datasets")
+        messages = require("tensorflow_datasets.proto", f"tfds:{name}", "tensorflow-datasets").tf_example_pb2
         self.name, self.records, self.features, self.options = name, records, features, options
         self.parse = messages.Example.FromString
         self.white = np.uint8(255 if _kind(name) == "dsprites" else 1)  # dsprites has 1 for white
