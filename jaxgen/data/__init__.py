@@ -1,16 +1,26 @@
-"""Data: `load` reads a source named by a string; `orders` says in which order to visit its examples."""
+"""Data: `load` reads a source named by a string, `Dataset.from_arrays` takes arrays of your own.
 
-from collections.abc import Sequence
+    digits = load("digits")
+    for batch in digits.batches(64, shuffle=0, epochs=10):      # the batches of training, in a reproducible order
+        state, metrics = step(state, batch)
+    for batch in load("digits", "test").batches(500):           # one pass in order, for evaluation
+        ...
+
+Packages that only some sources need (scikit-learn, Pillow, datasets, tensorflow-datasets, grain) are imported when such
+a source is loaded.
+"""
+
+import difflib
 from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-import jax
-
-from jaxgen.data import attributes, digits, folder, paired, photo, sprites, stacked, tasks, tfds, toy
-from jaxgen.data.dataset import Attribute, Augmentation, Dataset, Source, StreamedDataset, mirror, random_crop
+from jaxgen.data import attributes, digits, folder, hf, npz, paired, photo, sprites, stacked, tasks, tfds, toy
+from jaxgen.data.augment import Augmentation, augmentation_key, in_turn, mirror, random_crop
+from jaxgen.data.dataset import Attribute, BatchSource, Dataset, Source, StreamedDataset, Unreadable
 from jaxgen.data.factors import FactorWorld
-from jaxgen.data.folder import image_files, read_image
+from jaxgen.data.folder import image_files
+from jaxgen.data.images import read_image
 from jaxgen.data.options import Loader, Options
 from jaxgen.data.ordering import order, orders
 from jaxgen.data.toy import Curves, Mixture, toy_world
@@ -19,12 +29,17 @@ __all__ = [
     "SOURCES",
     "Attribute",
     "Augmentation",
+    "BatchSource",
     "Curves",
     "Dataset",
     "FactorWorld",
+    "Loader",
     "Mixture",
+    "Options",
     "Source",
     "StreamedDataset",
+    "Unreadable",
+    "augmentation_key",
     "factor_world",
     "image_files",
     "load",
@@ -43,24 +58,29 @@ def _read(source: str, split: str, options: Options) -> Dataset | StreamedDatase
     for pattern, loader in SOURCES.items():
         if pattern.partition(":")[0] == kind and (":" in pattern) == bool(colon) == bool(argument):
             return loader(argument, split, options)
-    raise ValueError(f"unknown source {source!r}; allowed are {', '.join(SOURCES)}")
+    kinds = {pattern.partition(":")[0]: pattern for pattern in SOURCES}
+    near = [kinds[one] for one in ([kind] if kind in kinds else difflib.get_close_matches(kind, kinds, cutoff=0.7))]
+    hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+    raise ValueError(f"unknown source {source!r}{hint}; allowed are {', '.join(SOURCES)}")
 
 
 SOURCES: dict[str, Loader] = {
     "digits": digits.load,
-    "stacked-digits": partial(stacked.load, _read),
-    "stacked-digits:SOURCE": partial(stacked.load, _read),
+    "folder:PATH": folder.load,
+    "npz:FILE[@VALUES]": npz.load,
+    "hf:NAME[@CONFIG]": hf.load,
     "sprites": partial(sprites.load, "sprites"),
     "sprites-colour": partial(sprites.load, "sprites-colour"),
+    "stacked-digits": partial(stacked.load, _read),
+    "stacked-digits:SOURCE": partial(stacked.load, _read),
+    "photo:NAME": photo.load,
+    "image:FILE": photo.load_image,
+    "patches:SOURCE": partial(photo.load_patches, _read),
+    "tfds:NAME": tfds.load,
     "ring": partial(toy.load, "ring"),
     "grid": partial(toy.load, "grid"),
     "moons": partial(toy.load, "moons"),
     "swissroll": partial(toy.load, "swissroll"),
-    "tfds:NAME": tfds.load,
-    "folder:PATH": folder.load,
-    "photo:NAME": photo.load,
-    "image:FILE": photo.load_image,
-    "patches:SOURCE": partial(photo.load_patches, _read),
     "paired:PATH": partial(paired.load, False),
     "paired-reverse:PATH": partial(paired.load, True),
     "edges:SOURCE": partial(tasks.load_pairs, tasks.edges, _read),
@@ -73,7 +93,10 @@ SOURCES: dict[str, Loader] = {
     "sprites-attributes:NAMES": attributes.load_sprites,
     "joint:SOURCE+SOURCE": partial(attributes.load_joint, _read),
 }
-"""Every source as it is written, and its loader. A new source is a file with such a function, and a line here."""
+"""Every source as it is written, and its loader. To add a source of your own, set an entry:
+
+    SOURCES["mine:PATH"] = load_mine        # a `Loader`: (what follows the colon, split, `Options`) -> `Dataset`
+"""
 
 
 def load(
@@ -87,55 +110,50 @@ def load(
     corrupt: Literal["skip", "fail"] = "skip",
     memory_limit: int = 2 << 30,
 ) -> Dataset | StreamedDataset:
-    """The examples of `split` of a source.
+    """Returns the examples of `split` of a source.
 
     - `source`: one of `SOURCES`.
-      Images, `image` and maybe `label`: `digits`, `stacked-digits`, `stacked-digits:SOURCE`, `sprites`,
-      `sprites-colour`, `tfds:NAME`, `folder:PATH`, `photo:china`, `photo:flower`, `image:FILE`,
-      `patches:SOURCE`.
+
+      Images (`image`, and `label` where there are classes): `digits`, `folder:PATH`, `npz:FILE`, `hf:NAME` (Hugging
+      Face), `sprites`, `sprites-colour`, `stacked-digits`, `stacked-digits:SOURCE`, `photo:china`, `photo:flower`,
+      `image:FILE`, `patches:SOURCE`, and `tfds:NAME`, which TensorFlow has to prepare once.
+
       Points: `ring`, `grid`, `moons`, `swissroll`.
-      Pairs, `source` and `target`: `paired:PATH`, `paired-reverse:PATH`, `edges:SOURCE`, `outline:SOURCE`,
-      `grey:SOURCE`. Domains, `a` and `b`: `unpaired:PATH`, `tint:SOURCE`, `tfds:cycle_gan/NAME`.
-      Images with `attributes`: `attributes:PATH[@NAMES]`, `tfds:celeb_a[@NAMES]`, `sprites-attributes[:NAMES]`,
-      `joint:SOURCE+SOURCE`.
-    - `split`: "train" or "test"; for `tfds:NAME` any split of TFDS, slices such as "train[:1000]" included. Of
-      `sprites`, which have no test split, "train" is all and "test" 2,000 random ones of them.
-    - `image_size`: height and width in pixels: the shorter side is brought to it and the middle cropped; `sprites` are
+
+      Pairs (`source` and `target`): `paired:PATH`, `paired-reverse:PATH`, `edges:SOURCE`, `outline:SOURCE`,
+      `grey:SOURCE`. Two domains without pairs (`a` and `b`): `unpaired:PATH`, `tint:SOURCE`, `tfds:cycle_gan/NAME`.
+
+      Images with `attributes`: `attributes:PATH[@NAMES]`, `sprites-attributes[:NAMES]`, `joint:SOURCE+SOURCE`,
+      `tfds:celeb_a[@NAMES]`.
+    - `split`: "train", "test", or "all" for both. Sources that draw as many examples as they like (points,
+      `stacked-digits`, `sprites-attributes`) have no "all". `tfds:NAME` and `hf:NAME` also have the splits of the data
+      set. Where a source has no test split of its own, a part of its examples is held out, the same in every run.
+    - `image_size`: height and width in pixels. The shorter side is brought to it and the middle cropped; `sprites` are
       rendered at it.
     - `channels`: 1 makes images grey, 3 makes them RGB; by default they stay as they are.
     - `flip`: whether training mirrors each image left to right with probability 1/2.
     - `jitter`: whether training enlarges each image and crops it back at random, as `jaxgen.data.random_crop` does.
-    - `corrupt`: whether unreadable files are skipped with a warning, or raise.
-    - `memory_limit`: bytes of decoded examples above which they are streamed instead of held in memory.
+    - `corrupt`: whether unreadable files are skipped with a warning ("skip"), or raise ("fail").
+    - `memory_limit`: the number of bytes of decoded examples above which they are streamed and not held in memory.
 
-    Raises `ValueError`, on one line, for anything in this that is not to be had.
+    Raises `ValueError`, on one line, for an unknown source, split or option, for data that cannot be read, and for a
+    package that is missing.
     """
     dataset = _read(source, split, Options(image_size, channels, corrupt, memory_limit))
     chosen = [one for one, on in ((random_crop, jitter), (mirror, flip)) if on]
     if chosen and not any(len(one.shape) == 3 for one in dataset.example.values()):
         raise ValueError(f"{source} has points, not images: they cannot be flipped or cropped")
-    return replace(dataset, augment=_in_turn(chosen)) if chosen else dataset
-
-
-def _in_turn(augmentations: Sequence[Augmentation]) -> Augmentation:
-    """Each with a key of its own."""
-
-    def augment(key, batch):
-        keys = jax.random.split(key, len(augmentations))
-        for augmentation, own in zip(augmentations, keys, strict=True):
-            batch = augmentation(own, batch)
-        return batch
-
-    return augment if len(augmentations) > 1 else augmentations[0]
+    return replace(dataset, augment=in_turn(chosen)) if chosen else dataset
 
 
 def factor_world(
     source: str, split: str = "all", *, image_size: int | None = None, channels: int | None = None
 ) -> FactorWorld:
-    """The factors behind the images of `sprites`, `sprites-colour`, `tfds:dsprites`, `tfds:shapes3d`, `tfds:smallnorb`.
+    """Returns the factors behind the images of `sprites`, `sprites-colour`, `tfds:dsprites`, `tfds:shapes3d` or
+    `tfds:smallnorb`.
 
     `image_size` and `channels` are those of `load`; `split` is the split of a `tfds:NAME`, by default all of them.
-    Raises `ValueError`, on one line, for anything in this that is not to be had.
+    Raises `ValueError`, on one line, for any other source.
     """
     options = Options(image_size, channels)
     kind, _, name = source.partition(":")
@@ -143,5 +161,5 @@ def factor_world(
         return tfds.world(name, split, options)
     if source in sprites.COLOURS:
         return sprites.world(source, options)
-    allowed = [*sprites.COLOURS, *(f"tfds:{name}" for name in tfds.FACTORS)]
-    raise ValueError(f"the factors of {source!r} are not known; they are of {', '.join(allowed)}")
+    known = [*sprites.COLOURS, *(f"tfds:{name}" for name in tfds.FACTORS)]
+    raise ValueError(f"the factors of {source!r} are not known; those of {', '.join(known)} are")

@@ -1,15 +1,17 @@
-"""python -m jaxgen.data prepare NAME: prepare a data set of TFDS for reading without TensorFlow."""
+"""Prepares a data set of TFDS for reading without TensorFlow: python -m jaxgen.data prepare NAME."""
 
 import sys
 
 from jaxgen.data.tfds import prepare
 
+__all__ = ["main"]
+
 
 def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code."""
+    """Runs the command line and returns the exit code."""
     if len(arguments) != 2 or arguments[0] != "prepare" or arguments[1].startswith("-"):
-        asked = " ".join(arguments) or "nothing"
-        print(f"usage: python -m jaxgen.data prepare NAME, such as mnist; given was {asked}", file=sys.stderr)
+        given = " ".join(arguments) or "nothing"
+        print(f"usage: python -m jaxgen.data prepare NAME, such as mnist; given was {given}", file=sys.stderr)
         return 0 if arguments in (["-h"], ["--help"]) else 2
     try:
         print(f"prepared: {prepare(arguments[1])}")

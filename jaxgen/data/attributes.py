@@ -13,27 +13,29 @@ from jaxgen.data import sprites
 from jaxgen.data.dataset import Attribute, Dataset, Example, StreamedDataset
 from jaxgen.data.folder import Images, files_of, inspect, listing, some
 from jaxgen.data.options import Loader, Options
+from jaxgen.data.splits import check_split
 
 __all__ = ["choose", "load", "load_joint", "load_sprites"]
 
-SIZE = 32  # of sprites, pixels a side
+SIZE = 32  # pixels a side of the sprites
 NEAR = range(8, 24)  # the classes of x and y whose sprites lie in the middle two thirds of the image
 SPRITES = {"train": 20_000, "test": 2_000}
 FACTORS = {"colour": ("red", "green", "blue", "yellow"), "shape": sprites.SHAPES, "scale": ("small", "large")}
-SCALES = ((0.5, 0.6, 0.7), (0.8, 0.9, 1.0))  # of each shape, small and large: the area does not tell the shape
+SCALES = ((0.5, 0.6, 0.7), (0.8, 0.9, 1.0))  # small and large, by shape, so that the area does not tell the shape
 
 
 def load(argument: str, split: str, options: Options) -> Dataset | StreamedDataset:
-    """`image` and `attributes`, 0 or 1, from `PATH` or `PATH@NAMES`.
+    """Returns `image` and `attributes`, 0 or 1, from `PATH` or `PATH@NAMES`.
 
-    - With a table, the one file *.txt or *.csv in PATH: the attributes of CelebA's form. Its head names them, a row has
-      a file's name and then for each 1 for yes or -1 (or 0) for no. The images may lie anywhere below PATH.
-    - Without: the class subfolders of `folder:PATH` are one attribute, of which each image has one value.
-    - NAMES, of a table, are the attributes to take, with commas between. Those with slashes between make one attribute
-      of several values, and images that do not have exactly one of them are left out: Black_Hair/Blond_Hair,Male.
-    - Splits as in `folder:PATH`: with a table always a tenth for "test".
+    - A single file *.txt or *.csv in PATH is a table of attributes in CelebA's form. Its head names them; a row has the
+      name of a file and then, for each attribute, 1 for yes or -1 (or 0) for no. The images may lie anywhere below
+      PATH.
+    - Without a table the class subfolders of `folder:PATH` are the values of one attribute.
+    - NAMES are the attributes of the table to take, separated by commas. Names joined by slashes make one attribute
+      of several values, and images without exactly one of them are left out: Black_Hair/Blond_Hair,Male.
+    - Splits are those of `folder:PATH`.
 
-    Raises `ValueError` for a table that names no image of the folder, or not all of them, and unknown NAMES.
+    Raises `ValueError` for a table and a folder that do not have the same images, several tables, and unknown NAMES.
     """
     path, _, chosen = argument.partition("@")
     root, name = Path(path).expanduser(), f"attributes:{argument}"
@@ -56,10 +58,10 @@ def load(argument: str, split: str, options: Options) -> Dataset | StreamedDatas
     else:
         files, names = files_of(root, split, name)
         if len(names) < 2 or chosen:
-            needed = "table of attributes (*.txt, *.csv)" + " or two class subfolders" * (not chosen)
+            needed = "table of attributes (*.txt, *.csv)" + ("" if chosen else " or two class subfolders")
             raise ValueError(f"{name}: there is no {needed} in {root}")
         attributes = (Attribute("class", names),)
-        values = np.eye(len(names), dtype=np.int32)[[names.index(file.label) for file in files]]
+        values = np.eye(len(names), dtype=np.int32)[[names.index(file.label) for file in files if file.label]]
     by_path = dict(zip((file.path for file in files), values, strict=True))
     files, example = inspect(files, options, name)
     images = Images([file.path for file in files], None, example["image"].shape[-1], options.image_size)
@@ -70,26 +72,25 @@ def load(argument: str, split: str, options: Options) -> Dataset | StreamedDatas
 
 
 def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
-    """Coloured sprites of 32×32 pixels, with the attributes colour (4), shape (3) and scale (small, large), or the
-    `chosen` ones of these: 20,000 to train and 2,000 to test. They stand upright, at any position where the
-    middle two thirds of the original's images, which are shown, hold the whole of them.
+    """Returns coloured sprites with the attributes colour (4), shape (3) and scale (small, large), or those of
+    `chosen`, separated by commas: 20,000 to train and 2,000 to test, 32×32 pixels unless `image_size` says otherwise.
 
-    Each choice of attributes has other images.
+    The images are the middle two thirds of the original's. The sprites stand upright, at any position at which they
+    are whole. Each choice of attributes has other images.
     """
     name = f"sprites-attributes:{chosen}" if chosen else "sprites-attributes"
     known = chosen.split(",") if chosen else list(FACTORS)
-    if split not in SPRITES:
-        raise ValueError(f"{name} has no split {split!r}; allowed are 'train' and 'test'")
+    check_split(split, name, tuple(SPRITES))
     if unknown := set(known) - FACTORS.keys():
         raise ValueError(f"{name}: no attribute {', '.join(sorted(unknown))}; allowed are {', '.join(FACTORS)}")
     if options.channels == 1:
-        raise ValueError(f"{name} has colours: 3 channels, not 1")
+        raise ValueError(f"{name} has 3 channels, because colour is an attribute; 1 channel is not possible")
     size = options.image_size or SIZE
     world = sprites.world("sprites-colour", replace(options, image_size=size * 3 // 2))
     n, seed = SPRITES[split], [list(SPRITES).index(split), *(list(FACTORS).index(factor) for factor in known)]
 
     def draw(stream: int, count: int) -> np.ndarray:
-        # Raw bits, as in `ordering`: they stay the same over NumPy's versions.
+        # NumPy keeps raw bits the same in all versions, as in `ordering`.
         return (np.random.PCG64([*seed, stream]).random_raw(n) % np.uint64(count)).astype(np.int32)
 
     def classes(factor: str, values: Sequence) -> np.ndarray:
@@ -97,7 +98,7 @@ def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
 
     columns = {factor: draw(100 + i, len(values)) for i, (factor, values) in enumerate(FACTORS.items())}
     fixed = {factor: classes(factor, FACTORS[factor])[columns[factor]] for factor in ("colour", "shape")}
-    fixed["orientation"] = 0
+    fixed["orientation"] = np.zeros(n, np.int32)
     fixed["scale"] = np.array([classes("scale", values) for values in SCALES])[columns["scale"], columns["shape"]]
     for i, factor in enumerate(("x", "y")):
         fixed[factor] = NEAR.start + draw(200 + i, len(NEAR))
@@ -109,18 +110,21 @@ def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
 
 
 def load_joint(read: Loader, sources: str, split: str, options: Options) -> Dataset:
-    """The images of several sources with attributes, written with + between: `attributes` has the columns of all, 0 in
-    the images of the others, and `set` is the number of the source.
+    """Returns the images of several sources with attributes, joined by +.
+
+    `attributes` has the columns of all sources, 0 in the images of the others, and `set` is the number of the source.
 
     Raises `ValueError` for sources without attributes, of different shapes, or not in memory.
     """
     name = f"joint:{sources}"
-    parts = [read(source, split, options) for source in sources.split("+")]
-    if len(parts) < 2:
-        raise ValueError(f"{name}: at least two sources are needed, with + between")
-    for part in parts:
+    parts: list[Dataset] = []
+    for source in sources.split("+"):
+        part = read(source, split, options)
         if not isinstance(part, Dataset) or not part.attributes or "set" in part.arrays:
             raise ValueError(f"{name}: {part.name} is no source of images with attributes that fit in memory")
+        parts.append(part)
+    if len(parts) < 2:
+        raise ValueError(f"{name}: at least two sources are needed, joined by +")
     shapes = [part.example["image"].shape for part in parts]
     if len(set(shapes)) > 1:
         raise ValueError(f"{name}: images of shapes {', '.join(map(str, shapes))}; one shape is needed")
@@ -144,8 +148,11 @@ def load_joint(read: Loader, sources: str, split: str, options: Options) -> Data
 def choose(
     names: Sequence[str], values: np.ndarray, chosen: str, source: str
 ) -> tuple[tuple[Attribute, ...], np.ndarray, np.ndarray]:
-    """Of the table `values` (n, names) the columns `chosen`, as `load` writes them, by default all; which attributes
-    they are; and which rows have exactly one value of each."""
+    """Chooses columns of the table `values` (n, names).
+
+    `chosen` names them as in `load`; "" stands for all. Returns the attributes that the columns stand for, the columns
+    (n, chosen), and for each row whether it has exactly one value of each attribute (n,). `source` is for messages.
+    """
     groups = [group.split("/") for group in chosen.split(",")] if chosen else [[name] for name in names]
     if unknown := [one for group in groups for one in group if one not in names]:
         raise ValueError(f"{source}: no attribute {', '.join(unknown)}; there are {', '.join(names)}")
@@ -172,12 +179,12 @@ class _Attributed:
 
 
 def _table(path: Path) -> tuple[list[str], dict[str, np.ndarray]]:
-    """The attributes that a table names, and by file name their values, 0 or 1."""
+    """The attributes that a table names, and their values, 0 or 1, by file name."""
     lines = path.read_text().splitlines()
     if path.suffix == ".csv":
         head, *rows = csv.reader(lines)
         names = head[1:]
-    else:  # the number of images, the names, the rows
+    else:  # the number of images (which may be absent), the names, the rows
         first, *rows = (line.split() for line in lines if line.strip())
         names, rows = (rows[0], rows[1:]) if len(first) == 1 and first[0].isdigit() else (first, rows)
     found = {}

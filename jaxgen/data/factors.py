@@ -1,4 +1,4 @@
-"""Images made by known factors: what the figures of disentanglement draw from.
+"""Images made by known factors, from which the measures of disentanglement draw.
 
 world   = factor_world("sprites")                                  # also sprites-colour, tfds:shapes3d, ...
 factors = world.sample(seed=7, n=64, shape=2)                      # (64, 6): the class of each factor; all are hearts
@@ -18,40 +18,42 @@ from jaxtyping import Array, Int, Shaped, UInt8
 __all__ = ["FactorWorld"]
 
 Factors = Int[Array | np.ndarray, "*b k"]
-"""Of each factor its class, counted from 0."""
+"""The class of each factor, counted from 0."""
 
 
 @dataclass(frozen=True, eq=False)
 class FactorWorld:
-    """An image for every combination of a few factors; in the order of the index the last factor changes fastest."""
+    """An image for every combination of a few factors; along the index the last factor changes fastest."""
 
     name: str
+    """The source, for messages."""
     values: Mapping[str, Shaped[np.ndarray, "_"]]
-    """By name of the factor, in order: the value that each of its classes stands for."""
+    """The value of each class of a factor, by the factor's name, in order."""
     render: Callable[[Int[Array | np.ndarray, "n k"]], UInt8[Array | np.ndarray, "n h w c"]]
-    """From factors to images, unchecked; of `sprites` a pure function on the device, for use inside `jit`."""
+    """Makes images from factors without checking them; for `sprites` a pure function for use inside `jit`."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The factors."""
+        """The names of the factors."""
         return tuple(self.values)
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many classes each factor has."""
+        """The number of classes of each factor."""
         return tuple(map(len, self.values.values()))
 
     def __len__(self) -> int:
+        """The number of combinations."""
         return math.prod(self.sizes)
 
     def factors(self, index: int | Int[Array | np.ndarray, "*b"]) -> Int[np.ndarray, "*b k"]:
-        """The factors of the example(s) of `index`. ValueError outside 0 to len(self) - 1."""
+        """Returns the factors of the example(s) of `index`. Raises `ValueError` outside 0 to len(self) - 1."""
         index = np.asarray(index)
         _check(f"{self.name}: index", index, len(self))
         return np.stack(np.unravel_index(index, self.sizes), axis=-1).astype(np.int32)
 
     def index(self, factors: Factors) -> Int[np.ndarray, "*b"]:
-        """The index of each example. ValueError names the factor that is out of range and what is allowed."""
+        """Returns the index of each example. Raises `ValueError` for a factor out of range."""
         factors = np.asarray(factors)
         if factors.shape[-1:] != (len(self.sizes),):
             raise ValueError(
@@ -63,7 +65,7 @@ class FactorWorld:
         return np.asarray(np.ravel_multi_index(tuple(np.moveaxis(factors, -1, 0)), self.sizes))
 
     def classes(self, **values: Any) -> dict[str, int]:
-        """The class of each value, by the factor's name. ValueError for a value that the factor does not have."""
+        """Returns the class of each value, by the factor's name. Raises `ValueError` for an unknown value."""
         found = {}
         for name, value in values.items():
             among = self.values[self._known(name)]
@@ -78,11 +80,11 @@ class FactorWorld:
     def sample(
         self, seed: int | Sequence[int], n: int, **fixed: int | Int[Array | np.ndarray, "n"]
     ) -> Int[np.ndarray, "n k"]:
-        """The factors of n examples, uniform and independent: a pure function of the seed.
+        """Draws the factors of n examples, uniform and independent: a pure function of the seed.
 
-        A factor in `fixed` is not drawn but has that class: one for all, or one for each example.
+        A factor in `fixed` is not drawn but has the class given there: one for all, or one for each example.
         """
-        # Raw bits, as in `ordering`: they stay the same over NumPy's versions.
+        # NumPy keeps raw bits the same in all versions, as in `ordering`.
         bits = np.random.PCG64(seed).random_raw(n * len(self.sizes)).reshape(n, len(self.sizes))
         factors = (bits % np.array(self.sizes, np.uint64)).astype(np.int32)
         for name, value in fixed.items():
@@ -91,7 +93,7 @@ class FactorWorld:
         return factors
 
     def images(self, factors: Int[Array | np.ndarray, "n k"]) -> UInt8[np.ndarray, "n h w c"]:
-        """The images of `factors`. ValueError names the factor that is out of range and what is allowed."""
+        """Returns the images of `factors`. Raises `ValueError` for a factor out of range."""
         self.index(factors)
         return np.asarray(self.render(factors))
 

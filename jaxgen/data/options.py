@@ -1,5 +1,6 @@
-"""How a source is to be loaded."""
+"""Options with which a source is loaded."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,12 +11,16 @@ __all__ = ["Loader", "Options"]
 
 @dataclass(frozen=True)
 class Options:
-    """What `jaxgen.data.load` was asked for; see there."""
+    """The options of `jaxgen.data.load`, checked."""
 
     image_size: int | None = None
+    """Height and width in pixels; None keeps the size."""
     channels: int | None = None
+    """1 for grey, 3 for RGB; None keeps what the images have."""
     corrupt: str = "skip"
+    """"skip" or "fail": what happens to unreadable files."""
     memory_limit: int = 2 << 30
+    """The number of bytes above which examples are streamed."""
 
     def __post_init__(self):
         if self.image_size is not None and self.image_size < 1:
@@ -26,8 +31,8 @@ class Options:
             raise ValueError(f"corrupt is {self.corrupt!r}; allowed are 'skip' and 'fail'")
 
     def settle(self, streamed: StreamedDataset) -> Dataset | StreamedDataset:
-        """In memory when it fits, else streamed."""
-        example = sum(one.size * one.dtype.itemsize for one in streamed.example.values())
+        """Reads the data into memory where it fits, and else returns it as it is."""
+        example = sum(math.prod(one.shape) * one.dtype.itemsize for one in streamed.example.values())
         return streamed.in_memory() if example * len(streamed) <= self.memory_limit else streamed
 
 

@@ -1,15 +1,15 @@
-"""The order of examples: a pure function of (seed, step)."""
+"""The order in which training visits the examples: a pure function of the seed and the step."""
 
 from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Int
 
-__all__ = ["order", "orders"]
+__all__ = ["check_batch_size", "order", "orders"]
 
 
 def order(seed: int, step: int, batch_size: int, size: int) -> Int[np.ndarray, "batch_size"]:
-    """Indices of the batch of step `step`, out of `size` examples.
+    """Returns the indices of the batch of step `step`, out of `size` examples.
 
     Example p = step * batch_size + i of the endless stream is element p % size of the permutation of epoch p // size:
     every example comes once an epoch, and a batch may straddle two epochs.
@@ -20,7 +20,7 @@ def order(seed: int, step: int, batch_size: int, size: int) -> Int[np.ndarray, "
 
 
 def orders(seed: int, steps: range, batch_size: int, size: int) -> Int[np.ndarray, "steps batch_size"]:
-    """`order` of the consecutive steps of `steps` (a range of stride 1), stacked."""
+    """Returns `order` for each of the consecutive steps of `steps` (a range of stride 1), stacked."""
     check_batch_size(batch_size, size)
     if seed < 0:
         raise ValueError(f"the seed is {seed}; it must be 0 or more")
@@ -33,14 +33,14 @@ def orders(seed: int, steps: range, batch_size: int, size: int) -> Int[np.ndarra
 
 
 def check_batch_size(batch_size: int, size: int, name: str = "the data") -> None:
-    """Raise `ValueError` unless 1 <= batch_size <= size."""
+    """Raises `ValueError` unless 1 <= batch_size <= size."""
     if not 1 <= batch_size <= size:
         raise ValueError(f"the batch size is {batch_size}, but {name} has {size} examples; allowed is 1 to {size}")
 
 
 @lru_cache(maxsize=16)
 def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    # Sorting raw bits: NumPy promises them to stay the same over its versions, `Generator.permutation` it does not.
+    # Raw bits are sorted because NumPy keeps them the same in all versions; `Generator.permutation` may change.
     bits = np.random.PCG64([seed, epoch]).random_raw(size)
     permutation = np.argsort(bits, kind="stable").astype(np.int32)
     permutation.setflags(write=False)

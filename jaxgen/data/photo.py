@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.data.dataset import Dataset
-from jaxgen.data.folder import read_image
-from jaxgen.data.images import resize
+from jaxgen.data.images import read_image, resize
 from jaxgen.data.options import Loader, Options
+from jaxgen.data.splits import check_split
+from jaxgen.optional import require
 
 __all__ = ["load", "load_image", "load_patches"]
 
@@ -18,40 +19,38 @@ PATCH = 64  # pixels a side
 
 
 def load(name: str, split: str, options: Options) -> Dataset:
-    """One image, 427×640 pixels, the same in both splits."""
-    from sklearn.datasets import load_sample_image  # here, because it takes a second
-
+    """Returns one photograph, 427×640 pixels, the same in every split."""
     if name not in PHOTOS:
         raise ValueError(f"there is no photo {name!r}; allowed are {', '.join(PHOTOS)}")
-    if split not in ("train", "test"):
-        raise ValueError(f"photo:{name} has no split {split!r}; allowed are 'train' and 'test'")
-    image = load_sample_image(f"{name}.jpg")[None]
+    check_split(split, f"photo:{name}")
+    require("PIL.Image", f"the source photo:{name}", "pillow")
+    datasets = require("sklearn.datasets", f"the source photo:{name}", "scikit-learn")
+    image = datasets.load_sample_image(f"{name}.jpg")[None]
     return Dataset({"image": resize(image, options.image_size, options.channels)}, name=f"photo:{name}")
 
 
 def load_image(path: str, split: str, options: Options) -> Dataset:
-    """One image of a file, grey or RGB, the same in both splits."""
-    if split not in ("train", "test"):
-        raise ValueError(f"image:{path} has no split {split!r}; allowed are 'train' and 'test'")
-    size = options.image_size and (options.image_size,) * 2
+    """Returns one image, from a file, grey or RGB, the same in every split."""
+    check_split(split, f"image:{path}")
+    size = (options.image_size, options.image_size) if options.image_size else None
     image = read_image(Path(path).expanduser(), options.channels, size)
     return Dataset({"image": image[None]}, name=f"image:{path}")
 
 
 def load_patches(read: Loader, source: str, split: str, options: Options) -> Dataset:
-    """Squares of `image_size` pixels (64 by default) from the images of `source`, which keep their size.
+    """Returns squares of `image_size` pixels (64 by default) from the images of `source`, which keep their size.
 
-    They are cut every half a side. In a source of one image the right fifth of it is "test" and what is left of that
-    "train"; else the splits are those of the source.
+    The squares are cut at steps of half their side. Of a single image the right fifth is "test", the remainder
+    "train", and "all" the whole; several images have the splits of the source.
 
     Raises `ValueError` for images that are smaller than a patch, or not in memory.
     """
     name, size = f"patches:{source}", options.image_size or PATCH
     whole = read(source, split, replace(options, image_size=None))
     if not isinstance(whole, Dataset) or "image" not in whole.arrays:
-        raise ValueError(f"{name}: images in memory are needed")
+        raise ValueError(f"{name}: {whole.name} has no images in memory, which are needed")
     images = whole.arrays["image"]
-    if len(images) == 1:
+    if len(images) == 1 and split != "all":
         border = images.shape[2] * 4 // 5
         images = images[:, :, border:] if split == "test" else images[:, :, :border]
     if size > min(images.shape[1:3]):

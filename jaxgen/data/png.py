@@ -1,4 +1,4 @@
-"""PNG files decoded many at a time: small images, where Pillow spends its time on opening each."""
+"""Decoding of many small PNG files at once, where Pillow spends its time on opening each."""
 
 import struct
 import zlib
@@ -14,7 +14,7 @@ CHANNELS = {b"\x08\x00\x00\x00\x00": 1, b"\x08\x02\x00\x00\x00": 3}  # 8 bits, g
 
 
 def decode_pngs(files: Sequence[bytes]) -> UInt8[np.ndarray, "n h w c"] | None:
-    """The pixels of `files`, or None unless all are plain 8-bit grey or RGB of one size (no transparency)."""
+    """Returns the pixels of `files`, or None unless all are opaque 8-bit grey or RGB of one size."""
     headers = {file[:29] for file in files}
     header = next(iter(headers))
     channels = CHANNELS.get(header[24:])
@@ -46,8 +46,8 @@ def _compressed(file: bytes) -> bytes:
 
 
 def _unfilter(filters: np.ndarray, deltas: np.ndarray) -> np.ndarray:
-    """The pixels (n h w c), from the filter of each line (n h) and its differences (n h w c): the PNG
-    specification, section 9. All arithmetic is modulo 256; what lies outside of the image is 0."""
+    """The pixels (n h w c), from the filter of each line (n h) and its differences (n h w c): section 9 of the PNG
+    specification. All arithmetic is modulo 256, and pixels outside of the image are 0."""
     n, height, width, channels = deltas.shape
     pixels = np.zeros((n, height + 1, width + 1, channels), np.uint8)  # with a border above and on the left
     for y in range(height):
@@ -57,11 +57,11 @@ def _unfilter(filters: np.ndarray, deltas: np.ndarray) -> np.ndarray:
             delta, up = deltas[chosen, y], above[chosen]
             if kind == 0:
                 out = delta
-            elif kind == 1:  # the difference to the left
+            elif kind == 1:  # the difference from the pixel on the left
                 out = np.cumsum(delta, axis=1, dtype=np.uint8)
-            elif kind == 2:  # to the line above
+            elif kind == 2:  # from the pixel above
                 out = delta + up[:, 1:]
-            else:  # to the mean of both, or to whichever Paeth chooses: one pixel after the other
+            else:  # from the mean of both, or from the one that Paeth chooses: pixels depend on their left
                 predict = _mean if kind == 3 else _paeth
                 out = _sequential(delta, up, predict)
             line[chosen, 1:] = out
@@ -69,7 +69,7 @@ def _unfilter(filters: np.ndarray, deltas: np.ndarray) -> np.ndarray:
 
 
 def _sequential(delta, up, predict):
-    # Pixels first, so that each step works on whole contiguous arrays; 16 bits, so that sums don't wrap.
+    # The pixel axis comes first, so that each step works on contiguous arrays; 16 bits keep sums from wrapping.
     delta, up = (np.ascontiguousarray(x.swapaxes(0, 1)).astype(np.int16) for x in (delta, up))
     out, left = np.empty_like(delta), np.zeros_like(up[0])
     for x in range(len(delta)):

@@ -1,14 +1,15 @@
 """`sprites` and `sprites-colour`: dSprites (Matthey et al. 2017), rendered on the device from its factors.
 
-A sprite is a polygon, filled as graphics hardware does it. In units of 0.15 image sides times the scale it is
+A sprite is a polygon, filled as graphics hardware fills it. In units of 0.15 image sides times the scale it is
 
 - square: 4 corners at (±1, ±1)
 - ellipse: 100 corners at (1.33 cos t, sin t / 1.33)
 - heart: 150 corners at (sin³ t, (13 cos t - 5 cos 2t - 2 cos 3t - cos 4t) / 14.5 + 0.15), the notch upwards
 
-It is turned counter-clockwise about the origin by the orientation, the origin is put at the position (x to the right, y
+It is turned counter-clockwise about the origin by the orientation. The origin is put at the position (x to the right, y
 downwards, both from 1/4 to 3/4 of the image), and the corners are rounded to 1/256 pixel. A pixel is white where its
-centre is inside. This was found by fitting to original frames, and reproduces all that were at hand pixel by pixel.
+centre is inside. These rules were found by fitting to original frames, and they reproduce all available ones pixel by
+pixel.
 """
 
 import jax
@@ -21,6 +22,7 @@ from jaxgen.data.factors import FactorWorld
 from jaxgen.data.images import resize
 from jaxgen.data.options import Options
 from jaxgen.data.ordering import order
+from jaxgen.data.splits import check_split
 
 __all__ = ["load", "world"]
 
@@ -39,16 +41,17 @@ COLOURS = {
         "white": (255, 255, 255),
     },
 }
-UNIT = 0.15  # of the image's side
+UNIT = 0.15  # image sides
 CORNERS = 150
 SUBPIXELS = 256
 
 
 def world(name: str, options: Options) -> FactorWorld:
-    """The factors and the renderer of `sprites` (737,280 combinations, in the original's order) or `sprites-colour`.
+    """Returns the factors and the renderer of `sprites` (737,280 combinations, in the original's order) or of
+    `sprites-colour`.
 
-    They are colour (1 or 7), shape (3), scale (6, from 0.5 to 1), orientation (40, from 0 to 2π, so that the last
-    equals the first), x and y (32 each, from 0 to 1).
+    The factors are colour (1 or 7), shape (3), scale (6, from 0.5 to 1), orientation (40, from 0 to 2π, so that the
+    last equals the first), x and y (32 each, from 0 to 1).
     """
     values = {
         "colour": np.array(list(COLOURS[name])),
@@ -68,15 +71,15 @@ def world(name: str, options: Options) -> FactorWorld:
     def render(factors):
         colour, shape, scale, orientation, x, y = jnp.moveaxis(jnp.asarray(factors), -1, 0)
 
-        def of(table, classes):
+        def look_up(table, classes):
             return jnp.asarray(table, jnp.float32)[classes][:, None]
 
-        corners = UNIT * size * of(values["scale"], scale)[..., None] * jnp.asarray(outlines, jnp.float32)[shape]
+        corners = UNIT * size * look_up(values["scale"], scale)[..., None] * jnp.asarray(outlines, jnp.float32)[shape]
         right, down = corners[..., 0], corners[..., 1]
-        cos, sin = of(np.cos(turns), orientation), of(np.sin(turns), orientation)
+        cos, sin = look_up(np.cos(turns), orientation), look_up(np.sin(turns), orientation)
         inside = _fill(
-            cos * right + sin * down + size * of(0.25 + 0.5 * values["x"], x),
-            cos * down - sin * right + size * of(0.25 + 0.5 * values["y"], y),
+            cos * right + sin * down + size * look_up(0.25 + 0.5 * values["x"], x),
+            cos * down - sin * right + size * look_up(0.25 + 0.5 * values["y"], y),
             size,
         )
         return jnp.where(inside[..., None], jnp.asarray(colours)[colour], jnp.uint8(0))
@@ -85,13 +88,13 @@ def world(name: str, options: Options) -> FactorWorld:
 
 
 def load(name: str, _: str, split: str, options: Options) -> Dataset:
-    """`image` (uint8, 0 or 255; of `sprites-colour` RGB), `label` (the shape) and `factors` (int32, the class of each).
+    """Returns `image` (uint8, 0 or 255; RGB for `sprites-colour`), `label` (the shape) and `factors` (int32, the class
+    of each factor).
 
-    "train" is the whole world in the original's order. dSprites has no test split: "test" is 2,000 examples of it,
-    chosen at random once and for all. `image_size` renders at that size.
+    dSprites has no test split: "train" and "all" are the whole world in the original's order, and "test" is 2,000
+    examples of it, chosen at random but the same in every run. `image_size` renders at that size.
     """
-    if split not in ("train", "test"):
-        raise ValueError(f"{name} has no split {split!r}; allowed are 'train' and 'test'")
+    check_split(split, name)
     sprites = world(name, options)
 
     @jax.jit
@@ -100,13 +103,13 @@ def load(name: str, _: str, split: str, options: Options) -> Dataset:
         return {"image": sprites.render(factors), "label": factors[:, 1], "factors": factors}
 
     size = len(sprites)
-    # By a seed that no run can have, so that it is not the beginning of a training run.
-    index = np.arange(size, dtype=np.int32) if split == "train" else order(2**32, 0, TEST, size)
+    # No run can have this seed, so the test examples are not those with which a run begins.
+    index = order(2**32, 0, TEST, size) if split == "test" else np.arange(size, dtype=np.int32)
     return Dataset({"index": index}, SHAPES, name=name, render=render)
 
 
 def _outlines() -> Float[np.ndarray, "3 150 2"]:
-    """The corners (right, down) of the three shapes; of those with fewer the last is repeated."""
+    """The corners (right, down) of the three shapes; shapes with fewer corners repeat their last one."""
     square = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]])
     t = np.linspace(0, 2 * np.pi, 100, endpoint=False)
     ellipse = np.stack([1.33 * np.cos(t), np.sin(t) / 1.33], axis=-1)
@@ -128,17 +131,17 @@ def _fill(x: Float[Array, "n k"], y: Float[Array, "n k"], size: int) -> Bool[Arr
     row = jnp.repeat(jnp.arange(size, dtype=jnp.float32) + 0.5, words)
     first = jnp.tile(32 * jnp.arange(words, dtype=jnp.int32), size)  # column of each word
 
-    def left_of(edge):  # the bits of the pixels left of it, in the rows that it crosses
+    def left_of(edge):  # the bits of the pixels on its left, in the rows that it crosses
         x, y, y_next, slope = (one[..., None] for one in edge)
         crosses = (y > row) != (y_next > row)
-        left = jnp.ceil(x + (row - y) * slope - 0.5).astype(jnp.int32)  # so many centres are left of the edge
+        left = jnp.ceil(x + (row - y) * slope - 0.5).astype(jnp.int32)  # the number of centres on its left
         ones = (jnp.uint32(1) << jnp.clip(left - first, 0, 32).astype(jnp.uint32)) - 1
         return jnp.where(crosses, ones, jnp.uint32(0))
 
-    def one_by_one(*edges):  # on the CPU all at once are seven times slower at a batch of 1,024
+    def one_by_one(*edges):  # on the CPU `at_once` is seven times slower at a batch of 1,024
         return jax.lax.scan(lambda bits, edge: (bits ^ left_of(edge), None), none, edges, unroll=10)[0]
 
-    def at_once(*edges):  # on accelerators a loop of so small steps is mostly waiting
+    def at_once(*edges):  # on accelerators a loop of small steps mostly waits
         return jax.lax.reduce(left_of(edges), jnp.uint32(0), jax.lax.bitwise_xor, (0,))
 
     n = x.shape[1]

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.options import Loader, Options
+from jaxgen.data.splits import check_split
 
 __all__ = ["load"]
 
@@ -13,29 +14,28 @@ SIZES = {"train": 128_000, "test": 10_000}
 
 
 def load(read: Loader, source: str, split: str, options: Options) -> Dataset:
-    """128,000 images to train and 10,000 to test, from the digits of the same split of `source` ("" is `digits`).
+    """Returns 128,000 images to train and 10,000 to test, from the digits of the same split of `source`.
 
-    Red, green and blue are drawn independently; the label is 100 red + 10 green + blue. The same images always.
-    `read` loads a source by its whole name.
+    `source` is written whole, "" stands for `digits`, and `read` loads it. Red, green and blue are drawn independently;
+    the label is 100 red + 10 green + blue. The images are the same in every run.
 
     Raises `ValueError` when `source` is not grey images of ten classes in memory, or the images do not fit there.
     """
     name = f"stacked-digits:{source}" if source else "stacked-digits"
-    if split not in SIZES:
-        raise ValueError(f"{name} has no split {split!r}; allowed are 'train' and 'test'")
+    check_split(split, name, tuple(SIZES))
     if options.channels == 1:
-        raise ValueError(f"{name} has 3 channels, a digit in each; 1 cannot be had")
+        raise ValueError(f"{name} has 3 channels, a digit in each; 1 channel is not possible")
     digits = read(source or "digits", split, replace(options, channels=None))
     shape = digits.example["image"].shape if "image" in digits.example else ()
     if shape[2:] != (1,) or digits.classes != 10:
         raise ValueError(
             f"{name}: grey images of 10 classes needed; {digits.name} has shape {shape} and {digits.classes} classes"
         )
-    n, (height, width, _) = SIZES[split], shape
+    n, height, width = SIZES[split], *shape[:2]
     if not isinstance(digits, Dataset) or 3 * n * height * width > options.memory_limit:
         raise ValueError(f"{name}: {n} images of {height}×{width} pixels exceed {options.memory_limit} bytes of memory")
 
-    # Raw bits, as in `ordering`: they stay the same over NumPy's versions.
+    # NumPy keeps raw bits the same in all versions, as in `ordering`.
     bits = np.random.PCG64(list(SIZES).index(split)).random_raw(3 * n).reshape(n, 3)
     chosen = (bits % np.uint64(len(digits))).astype(np.int64)
     image = np.empty((n, height, width, 3), np.uint8)

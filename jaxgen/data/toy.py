@@ -17,11 +17,12 @@ from jaxtyping import Array, Float, Int
 
 from jaxgen.data.dataset import Dataset
 from jaxgen.data.options import Options
+from jaxgen.data.splits import check_split
 
 __all__ = ["Curves", "Mixture", "load", "toy_world"]
 
 SIZES = {"train": 100_000, "test": 10_000}
-NODES = 512  # of the quadrature along a curve: less than 0.6 `scale` apart on the curves below
+NODES = 512  # points of the quadrature along a curve, less than 0.6 `scale` apart on the curves below
 
 Sample = tuple[Float[np.ndarray, "n 2"], Int[np.ndarray, "n"]]
 
@@ -31,21 +32,23 @@ class Mixture:
     """Equally likely Gaussians N(mode, scale² I)."""
 
     modes: Float[np.ndarray, "k 2"]
+    """The means."""
     scale: float
+    """The standard deviation in each direction."""
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Where each mode is: "(x, y)"."""
+        """The position of each mode, written "(x, y)"."""
         return tuple(f"({x:g}, {y:g})" for x, y in self.modes.astype(float).round(2) + 0.0)  # + 0.0: no "-0"
 
     def sample(self, seed: int, n: int) -> Sample:
-        """n points (n, 2) and the mode (n,) of each: a pure function of the seed."""
+        """Draws n points (n, 2) and the mode (n,) of each: a pure function of the seed."""
         where, noise = _randomness(seed, n)
         label = (where * len(self.modes)).astype(np.int32)
         return (self.modes[label] + self.scale * noise).astype(np.float32), label
 
     def log_prob(self, points: Float[Array | np.ndarray, "*b 2"]) -> Float[Array, "*b"]:
-        """The exact log density, in nats."""
+        """Returns the exact log density, in nats."""
         return _log_prob(points, self.modes, np.full(len(self.modes), 1 / len(self.modes), np.float32), self.scale)
 
 
@@ -54,8 +57,9 @@ class Curves:
     """Gaussian noise N(0, scale² I) about equally likely curves, on each of which the position is uniform."""
 
     curves: Mapping[str, Callable[[Float[np.ndarray, "n"]], Float[np.ndarray, "n 2"]]]
-    """By name: from positions in [0, 1] to points."""
+    """Functions from positions in [0, 1] to points, by name."""
     scale: float
+    """The standard deviation of the noise in each direction."""
 
     @property
     def label_names(self) -> tuple[str, ...]:
@@ -63,7 +67,7 @@ class Curves:
         return tuple(self.curves)
 
     def sample(self, seed: int, n: int) -> Sample:
-        """n points (n, 2) and the curve (n,) of each: a pure function of the seed."""
+        """Draws n points (n, 2) and the curve (n,) of each: a pure function of the seed."""
         where, noise = _randomness(seed, n)
         position, curve = np.modf(where * len(self.curves))
         label = curve.astype(np.int32)
@@ -71,7 +75,7 @@ class Curves:
         return (on_curve + self.scale * noise).astype(np.float32), label
 
     def log_prob(self, points: Float[Array | np.ndarray, "*b 2"]) -> Float[Array, "*b"]:
-        """The log density, in nats: the integral of the noise along the curves by Gauss-Legendre quadrature."""
+        """Returns the log density, in nats: the noise integrated along the curves by Gauss-Legendre quadrature."""
         nodes, weights = np.polynomial.legendre.leggauss(NODES)  # on [-1, 1], where the weights sum to 2
         centres = np.concatenate([points((nodes + 1) / 2) for points in self.curves.values()])
         weights = np.tile(weights / (2 * len(self.curves)), len(self.curves))
@@ -86,7 +90,7 @@ def _log_prob(points: Array, centres: Array, weights: Array, scale: Float[Array,
 
 def _randomness(seed: int, n: int) -> tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n 2"]]:
     """Uniform in [0, 1), and standard normal by Box & Muller (1958)."""
-    # From raw bits: NumPy promises them to stay the same over its versions, `Generator.normal` it does not.
+    # NumPy keeps raw bits the same in all versions; `Generator.normal` may change.
     uniform = (np.random.PCG64(seed).random_raw(3 * n) >> np.uint64(11)).reshape(n, 3) * 2.0**-53
     radius, angle = np.sqrt(-2 * np.log1p(-uniform[:, 1])), 2 * np.pi * uniform[:, 2]
     return uniform[:, 0], np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
@@ -119,7 +123,7 @@ WORLDS = MappingProxyType(
     {
         "ring": Mixture(_ring(), 0.02),  # Metz et al. (2017)
         "grid": Mixture(_grid(), 0.05),  # Srivastava et al. (2017), Lin et al. (2018)
-        # Both as scikit-learn makes them: the moons as they are, the roll's two interesting axes divided by 10.
+        # Both follow scikit-learn: the moons as they are there, and two axes of its roll divided by 10.
         "moons": Curves(MappingProxyType({"upper": _upper_moon, "lower": _lower_moon}), 0.1),
         "swissroll": Curves(MappingProxyType({"roll": _roll}), 0.05),
     }
@@ -127,7 +131,7 @@ WORLDS = MappingProxyType(
 
 
 def toy_world(name: str) -> Mixture | Curves:
-    """The distribution behind a source of points: `ring`, `grid`, `moons`, `swissroll`.
+    """Returns the distribution behind a source of points: `ring`, `grid`, `moons`, `swissroll`.
 
     Raises `ValueError` for any other name.
     """
@@ -137,15 +141,14 @@ def toy_world(name: str) -> Mixture | Curves:
 
 
 def load(name: str, _: str, split: str, options: Options) -> Dataset:
-    """100,000 points to train and 10,000 to test, drawn separately; the same always.
+    """Returns 100,000 points to train and 10,000 to test, drawn separately, the same in every run.
 
-    `image` is float32 (n, 2); `label` the mode or moon (a single curve has none).
+    `image` is float32 (n, 2); `label` is the mode or moon (a single curve has none).
     """
-    if split not in SIZES:
-        raise ValueError(f"{name} has no split {split!r}; allowed are 'train' and 'test'")
-    for option in ("image_size", "channels"):
-        if (value := getattr(options, option)) is not None:
-            raise ValueError(f"{name} has points, not images: {option} {value} cannot be had")
+    check_split(split, name, tuple(SIZES))
+    for option, value in (("image_size", options.image_size), ("channels", options.channels)):
+        if value is not None:
+            raise ValueError(f"{name} has points, not images: {option}={value} is not possible")
     world = toy_world(name)
     points, label = world.sample(list(SIZES).index(split), SIZES[split])
     if len(world.label_names) == 1:

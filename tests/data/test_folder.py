@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data import Dataset, StreamedDataset, load, order
+from jaxgen.data import Dataset, StreamedDataset, load, mirror, order
 
 
 def save(path, shape=(6, 8, 3), value=None, seed=0):
@@ -24,6 +24,8 @@ def test_class_subfolders_give_labels(tmp_path):
     for part in (train, test):
         np.testing.assert_array_equal(part.arrays["label"], part.arrays["image"][:, 0, 0, 0] < 100)
     values = [part.arrays["image"][:, 0, 0, 0] for part in (train, test)]
+    both = load(f"folder:{tmp_path}", "all").arrays["image"][:, 0, 0, 0]
+    assert both.tolist() == [*range(100, 110), *range(10)]
     assert sorted(np.concatenate(values)) == [*range(10), *range(100, 110)]
     np.testing.assert_array_equal(load(f"folder:{tmp_path}").arrays["image"], train.arrays["image"])
 
@@ -49,6 +51,9 @@ def test_split_subfolders(tmp_path, test_folder):
     assert test.arrays["image"][:, 0, 0, 0].tolist() == [3]
     assert test.label_names == ("cat", "dog")
     assert test.arrays["label"].tolist() == [1]
+    both = load(f"folder:{tmp_path}", "all")
+    assert both.arrays["image"][:, 0, 0, 0].tolist() == [2, 1, 3]
+    assert both.arrays["label"].tolist() == [0, 1, 1]
 
 
 def test_a_lone_train_subfolder_is_no_class(tmp_path):
@@ -122,7 +127,7 @@ def test_large_folders_are_streamed(tmp_path):
     assert isinstance(load(f"folder:{tmp_path}", image_size=4, memory_limit=size), Dataset)
     data = load(f"folder:{tmp_path}", image_size=4, memory_limit=size - 1, flip=True)
     assert isinstance(data, StreamedDataset)
-    assert data.augment is not None
+    assert data.augment is mirror
     for step, batch in enumerate(data.stream(2, 1, 6, 5), 1):
         expected = in_memory.batch(order(2, step, 5, 18))
         np.testing.assert_array_equal(batch["image"], expected["image"])
@@ -140,6 +145,6 @@ def test_wrong_folders(tmp_path):
     refused("unreadable: .*a.png")
     save(tmp_path / "a.png")
     refused("no image .* in the test split, 1 in all", split="test")
-    refused("has no split 'valid'; allowed are 'train' and 'test'", split="valid")
+    refused("has no split 'valid'; allowed are 'train', 'test' and 'all'", split="valid")
     save(tmp_path / "dog" / "b.png")
     refused(r"images lie in class subfolders and beside them \(a.png\)")

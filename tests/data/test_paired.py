@@ -40,9 +40,9 @@ def test_folders_a_and_b(tmp_path, layout):
         split = "train" if i < 8 else "test"
         for part, value, suffix in (("A", i, "png"), ("B", 100 + i, "png")):
             save(tmp_path / layout.format(part=part, split=split, name=f"{i}.{suffix}"), value, (4, 4, 3))
-    train, test = load(f"paired:{tmp_path}"), load(f"paired:{tmp_path}", "test")
-    assert len(train) + len(test) == 10
-    for data in (train, test):
+    train, test, both = (load(f"paired:{tmp_path}", split) for split in ("train", "test", "all"))
+    assert len(train) + len(test) == len(both) == 10
+    for data in (train, test, both):
         batch = data.batch(np.arange(len(data)))
         assert [100 + value for value in values(batch["source"])] == values(batch["target"])
 
@@ -86,6 +86,9 @@ def test_domains_without_pairs(tmp_path):
     assert {name: x.shape for name, x in data.example.items()} == {"a": (4, 4, 3), "b": (4, 4, 3)}  # grey became RGB
     assert (len(data), data.unpaired) == (5, True)
     assert values(data.arrays["b"]) == [100, 101, 102]
+    both = load(f"unpaired:{tmp_path}", "all", image_size=4)
+    assert values(both.arrays["a"]) == [0, 1, 2, 3, 4, 50, 51, 52]
+    assert values(both.arrays["b"]) == [100, 101, 102]
     with pytest.raises(ValueError, match=r"no image \(.*\) in a folder testB"):
         load(f"unpaired:{tmp_path}", "test", image_size=4)
     with pytest.raises(ValueError, match="images of a exceed 100 bytes; give a smaller image size"):

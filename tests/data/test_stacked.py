@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data import Dataset, load
+from jaxgen.data import Dataset, load, mirror
 
 SHARED = Path(__file__).parents[3] / "shared" / "tfds"
 
@@ -63,9 +63,9 @@ def folder(path, classes, shape=(4, 4)):
 
 def test_any_grey_source_of_ten_classes(tmp_path):
     data = load(folder(tmp_path, 10), "test", flip=True)
+    assert data.augment is mirror
     value = data.arrays["image"][:, 0, 0].astype(np.int32) // 20
     np.testing.assert_array_equal(data.arrays["label"], value @ [100, 10, 1])
-    assert data.augment is not None
 
 
 def test_unfit_sources(tmp_path):
@@ -74,7 +74,7 @@ def test_unfit_sources(tmp_path):
             load(source, *args, **options)
 
     refused("stacked-digits has no split 'train.:9.'; allowed are 'train' and 'test'", "stacked-digits", "train[:9]")
-    refused("stacked-digits has 3 channels, a digit in each; 1 cannot be had", "stacked-digits", channels=1)
+    refused("stacked-digits has 3 channels, a digit in each; 1 channel is not possible", "stacked-digits", channels=1)
     refused("the image size is 0", "stacked-digits", image_size=0)
     refused("unknown source 'mnist'", "stacked-digits:mnist")
     refused("unknown source 'stacked-digits:'", "stacked-digits:")

@@ -1,12 +1,9 @@
 """TensorFlow Datasets without TensorFlow: a tiny data set made here, and the real ones where they are."""
 
-import importlib.util
 import io
 import json
 import os
 import struct
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -289,45 +286,6 @@ def test_what_is_not_to_be_had(home):
     refused("Unknown split 'valid'. Should be one of .*'train'.*", "tfds:tiny", "valid")
     refused(r"Error parsing split 'train\[:'", "tfds:tiny", "train[:")
     refused("the split 'train.:0.' is empty", "tfds:tiny", "train[:0]")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "usage: python -m jaxgen.data prepare NAME"),
-        (["prepare"], "given was prepare"),
-        (["remove", "mnist"], "given was remove mnist"),
-        (["prepare", "--all"], "given was prepare --all"),
-        (["prepare", "nonesuch"], "error: tfds:nonesuch: Dataset nonesuch not found"),
-        (["prepare", "mnist"], 'error: preparing mnist needs TensorFlow; run pip install "jaxgen[tensorflow]"'),
-    ],
-)
-def test_prepare_says_what_is_wrong_on_one_line(home, capsys, monkeypatch, arguments, message):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else find(name))
-    assert main(arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert message in err
-    assert err.count("\n") == 1
-
-
-def test_importing_and_digits_need_neither_tfds_nor_grain():
-    """Images for accelerators often lack both."""
-    program = """
-import sys
-sys.modules["tensorflow_datasets"] = sys.modules["grain"] = sys.modules["array_record"] = None
-import jaxgen.data as data
-print(len(data.load("digits")))
-try:
-    data.load("tfds:mnist")
-except ValueError as error:
-    print(error)
-"""
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    size, error = ran.stdout.splitlines()
-    assert size == "1497"
-    assert error.endswith('run pip install "tensorflow-datasets" "array_record"')
 
 
 @pytest.mark.parametrize("name", ["mnist", "cifar10"])

@@ -134,8 +134,8 @@ def test_points_in_batches():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 8}, "moons has points, not images: image_size 8 cannot be had"),
-        ({"channels": 3}, "moons has points, not images: channels 3 cannot be had"),
+        ({"image_size": 8}, "moons has points, not images: image_size=8 is not possible"),
+        ({"channels": 3}, "moons has points, not images: channels=3 is not possible"),
         ({"flip": True}, "moons has points, not images: they cannot be flipped"),
         ({"split": "valid"}, "moons has no split 'valid'; allowed are 'train' and 'test'"),
     ],
