@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("jaxgen", "experiments", "tests", "benchmarks")
 
 FLOORS = (
-    {"types", "pixels", "sharding", "optimisers", "optional"},
+    {"types", "pixels", "sharding", "optimisers", "optional", "schedules"},
     {"layers"},
     {"networks", "losses", "diffusion"},
     {"models", "data"},
