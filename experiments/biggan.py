@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxgen.networks.sizes import FACTORS, pyramid, widths
+from jaxgen.networks.biggan import FACTORS, widths
+from jaxgen.networks.sizes import pyramid
 from jaxgen.optimisers import add_orthogonal_regularisation
 
 from experiments.shared.adversarial import (
