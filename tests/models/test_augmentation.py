@@ -2,7 +2,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from jaxgen.augmentation import AUGMENTATIONS, adapted, augment, cutout, mirror, rotation, saturation, translation
 
 image = jax.random.uniform(jax.random.key(0), (8, 12, 3), minval=0.1)
