@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jaxgen.augmentation import AUGMENTATIONS
 
 from jaxgen import networks
+from jaxgen.cli.names import ADVERSARIAL_LOSSES, AUGMENTATIONS, PENALTIES
 from jaxgen.data import Dataset, Mixture, load, toy_world
 from jaxgen.diagnose import diagnose
 from jaxgen.latent import slerp
-from jaxgen.losses import ADVERSARIAL_LOSSES, PENALTIES, clip_weights
+from jaxgen.losses import Penalty
 from jaxgen.metrics import (
     accuracy,
     class_coverage,
@@ -37,6 +37,7 @@ from jaxgen.metrics import (
 from jaxgen.metrics.ssim import WINDOW
 from jaxgen.models import GAN
 from jaxgen.networks.convolutional import pyramid
+from jaxgen.optimisers import clip_weights
 from jaxgen.pixels import normalise
 from jaxgen.report import image_grid, plot_scatter, save_image
 from jaxgen.sharding import replicated
@@ -186,10 +187,14 @@ def optimisers(config: GANConfig) -> tuple[optax.GradientTransformation, optax.G
 
 
 def options(config: GANConfig) -> dict:
-    """The fields of `GAN` that the config names alike."""
-    names = {field.name for field in dataclasses.fields(GAN)} & {field.name for field in dataclasses.fields(config)}
-    values = {name: getattr(config, name) for name in names - {"conditional"}}
-    return {name: None if value == "none" else value for name, value in values.items()}
+    """The fields of `GAN` that the config chooses."""
+    shared = {"discriminator_steps", "latent", "ema", "unroll", "packing", "generator_batch", "accumulation"}
+    penalty = None if config.penalty == "none" else Penalty(PENALTIES[config.penalty], config.penalty_weight)
+    return {name: getattr(config, name) for name in shared} | {
+        "loss": ADVERSARIAL_LOSSES[config.loss],
+        "penalties": (penalty,) if penalty else (),
+        "augmentation": None if config.augmentation == "none" else AUGMENTATIONS[config.augmentation],
+    }
 
 
 def build(config: GANConfig, data) -> GAN:
@@ -221,7 +226,7 @@ def evaluator(config: GANConfig, model: GAN, train, test, samples: int | None = 
     spread = mean_distance(normalise(train.batch(np.arange(min(len(train), BATCH)))["image"]))
 
     def evaluate(state) -> dict[str, float]:
-        images = list(sampled(model, state, samples or SAMPLES))
+        images = list(sampled(model, state, samples or SAMPLES, config.truncation))
         features = features_of(extractor, images)
         figures = {"diversity": mean_distance(images[0]) / spread} | sample_figures(extractor, real, features)
         if min(images[0].shape[1:3]) >= WINDOW:
@@ -274,28 +279,31 @@ def stacked_evaluator(config: GANConfig, model: GAN) -> Callable:
     classify = train_classifier(load(digits, "train", image_size=config.image_size), fit)
 
     def evaluate(state) -> dict[str, float]:
-        labels = [np.asarray(read_stacked(classify, image)) for image in sampled(model, state, 52 * BATCH)]
+        labels = [
+            np.asarray(read_stacked(classify, image)) for image in sampled(model, state, 52 * BATCH, config.truncation)
+        ]
         found = class_coverage(np.concatenate(labels), 1000)
         return {"modes_covered": float(found.modes_covered), "reverse_kl": float(found.reverse_kl)}
 
     return evaluate
 
 
-def sampled(model: GAN, state, n: int) -> Iterator[np.ndarray]:
+def sampled(model: GAN, state, n: int, truncation: float | None = None) -> Iterator[np.ndarray]:
     """n samples, in batches that the devices share, from the same latents each time; of a conditional model the classes
     in turn."""
     mesh = data_mesh(math.gcd(BATCH, len(jax.devices())))
     state = jax.device_put(state, replicated(mesh))
     label = {"label": jnp.arange(BATCH, dtype=jnp.int32) % model.classes} if model.classes else {}
+    truncated = {} if truncation is None else {"truncation": truncation}
     for key in jax.random.split(jax.random.key(0), n // BATCH):
         with jax.set_mesh(mesh):
-            images = _sample(model, state, key, **label)
+            images = _sample(model, tuple(truncated.items()), state, key, **label)
         yield np.asarray(images)
 
 
-@partial(jax.jit, static_argnums=0)  # compiled once a model, not at every evaluation
-def _sample(model: GAN, state, key, **label):
-    return model.sample(state, key, BATCH, **label)
+@partial(jax.jit, static_argnums=(0, 1))  # compiled once a model, not at every evaluation
+def _sample(model: GAN, options: tuple, state, key, **label):
+    return model.sample(state, key, BATCH, **label, **dict(options))
 
 
 def mean_distance(examples: np.ndarray) -> float:

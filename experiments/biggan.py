@@ -10,10 +10,10 @@ python -m experiments.biggan truncation --run DIR        quality against variety
 Figures and pictures are by the averaged generator with standing statistics.
 """
 
-import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -23,11 +23,11 @@ import optax
 
 from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options, refuse
 from experiments.adversarial import evaluator as figures_of_gan
-from jaxgen.losses import add_orthogonal_regularisation
 from jaxgen.models import GAN
 from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
 from jaxgen.networks.biggan import FACTORS, widths
 from jaxgen.networks.convolutional import pyramid
+from jaxgen.optimisers import add_orthogonal_regularisation
 from jaxgen.report import image_grid, plot_trade_off, save_image
 from jaxgen.training.command_line import parse
 from jaxgen.training.commands import load_data
@@ -158,19 +158,19 @@ def build(config: BigGANConfig, data) -> GAN:
     )
 
 
-def standing(model: GAN) -> Callable:
-    """A function that gives a state its standing statistics."""
-    with_statistics = jax.jit(model.standing_statistics)
+def standing(model: GAN, threshold: float | None) -> Callable:
+    """A function that gives a state its standing statistics, for latents of this truncation."""
+    with_statistics = jax.jit(partial(model.standing_statistics, truncation=threshold))
     return lambda state: with_statistics(state, jax.random.key(2))
 
 
 def evaluator(config: BigGANConfig, model: GAN, train, test) -> Callable:
-    figures, prepared = figures_of_gan(config, model, train, test), standing(model)
+    figures, prepared = figures_of_gan(config, model, train, test), standing(model, config.truncation)
     return replace(figures, figures=lambda state: figures(prepared(state)))
 
 
 def pictures(config: BigGANConfig, model: GAN, state, train, test, run: Path) -> None:
-    draw(config, model, standing(model)(state), train, test, run)
+    draw(config, model, standing(model, config.truncation)(state), train, test, run)
 
 
 def truncation(experiment, args: list[str]) -> None:
@@ -192,10 +192,10 @@ def truncation(experiment, args: list[str]) -> None:
     found, rows = {}, []
     label = jnp.arange(10, dtype=jnp.int32) % model.classes
     for threshold in (*chosen.thresholds, None):
-        truncated = dataclasses.replace(model, truncation=threshold)
-        found[str(threshold)] = evaluator(config, truncated, train, test)(state)
-        prepared = standing(truncated)(state)
-        rows.append(jax.jit(truncated.sample, static_argnums=2)(prepared, jax.random.key(0), len(label), label))
+        found[str(threshold)] = evaluator(replace(config, truncation=threshold), model, train, test)(state)
+        prepared = standing(model, threshold)(state)
+        draw_row = jax.jit(partial(model.sample, truncation=threshold), static_argnums=2)
+        rows.append(draw_row(prepared, jax.random.key(0), len(label), label))
         shown = ("fid", "inception_score", "diversity", "label_accuracy")
         print(threshold or "none", *(f"{name} {found[str(threshold)][name]:.4g}" for name in shown), flush=True)
     (chosen.run / "truncation.json").write_text(json.dumps({"step": step, "figures": found}, indent=2) + "\n")

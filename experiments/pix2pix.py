@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 from experiments.translation import TranslationConfig, adam, examples, similarity
+from jaxgen.cli.names import ADVERSARIAL_LOSSES
 from jaxgen.data import Dataset
-from jaxgen.losses import ADVERSARIAL_LOSSES
 from jaxgen.metrics import nearest_neighbours
 from jaxgen.models import Pix2Pix
 from jaxgen.networks import PatchGANDiscriminator, UNetGenerator
@@ -68,7 +68,7 @@ def build(config: Pix2PixConfig, data) -> Pix2Pix:
         channels, config.width, config.levels, norm=config.norm, upsampling=config.upsampling, dtype=config.dtype
     )
     judge = PatchGANDiscriminator(config.discriminator_width, config.field, config.norm, dtype=config.dtype)
-    return Pix2Pix(generator, judge, adam(config), adam(config), config.loss, config.l1_weight)
+    return Pix2Pix(generator, judge, adam(config), adam(config), ADVERSARIAL_LOSSES[config.loss], config.l1_weight)
 
 
 def evaluator(config: Pix2PixConfig, model: Pix2Pix, train, test):

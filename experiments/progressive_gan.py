@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options, refuse
 from jaxgen.data import read_image
-from jaxgen.models import ProgressiveGAN
+from jaxgen.models import GAN, ProgressiveGAN
 from jaxgen.models.progressive_gan import Stage
 from jaxgen.networks import ProgressiveDiscriminator, ProgressiveGenerator
 from jaxgen.networks.progressive import growth
@@ -103,13 +103,13 @@ def build(config: ProgressiveGANConfig, data) -> ProgressiveGAN:
         for i, (half, factor) in enumerate(zip(halves, factors, strict=True))
     ]
     common = {"widest": config.widest, "dtype": config.dtype}
-    return ProgressiveGAN(
+    gan = GAN(
         ProgressiveGenerator(shape, config.width, **common),
         ProgressiveDiscriminator(shape[0], config.discriminator_width or config.width, **common),
         *optimisers(config),
         **options(config),
-        stages=tuple(stages),
     )
+    return ProgressiveGAN(gan, tuple(stages))
 
 
 def pictures(config: ProgressiveGANConfig, model: ProgressiveGAN, state, train, test, run: Path) -> None:

@@ -23,6 +23,7 @@ import optax
 from PIL import Image, ImageFilter
 
 from jaxgen.data import read_image
+from jaxgen.losses import Penalty, gradient_penalty
 from jaxgen.metrics import diversity, psnr, sifid, ssim
 from jaxgen.models import SinGAN
 from jaxgen.models.singan import resized
@@ -97,7 +98,7 @@ def build(config: SinGANConfig, data) -> SinGAN:
         rate = optax.piecewise_constant_schedule(config.learning_rate, {config.scale_steps * updates * 4 // 5: 0.1})
         return optax.adam(rate, config.b1)
 
-    names = "smallest largest factor widest discriminator_steps generator_steps reconstruction_weight penalty_weight"
+    names = "smallest largest factor widest discriminator_steps generator_steps reconstruction_weight"
     return SinGAN(
         SinGANGenerator(config.width, dtype=config.dtype),
         SinGANDiscriminator(config.width, dtype=config.dtype),
@@ -106,6 +107,7 @@ def build(config: SinGANConfig, data) -> SinGAN:
         data.example["image"].shape,
         steps=config.scale_steps,
         noise=config.noise,
+        penalties=(Penalty(gradient_penalty, config.penalty_weight),),
         **{name: getattr(config, name) for name in names.split()},
     )
 
@@ -136,14 +138,16 @@ def evaluator(config: SinGANConfig, model: SinGAN, train, test) -> Callable:
 
 def pictures(config: SinGANConfig, model: SinGAN, state, train, test, run: Path) -> None:
     """The image, its reconstruction and samples; samples of other sizes."""
-    draw = jax.jit(model.sample, static_argnums=(2, 3))
+    draw = jax.jit(model.sample, static_argnums=2, static_argnames="size")
     samples = draw(state, jax.random.key(1), 6)
     shown = jnp.concatenate([real(model, train), jax.jit(model.reconstruct)(state), samples])
     names = ("training image", "reconstruction", *["sample"] * 6)
     save_image(run / "image.png", image_grid(shown, 4, names=names))
     height, width = model.sizes[-1]
     for name, size in {"wide": (height, 2 * width), "tall": (2 * height, width)}.items():
-        save_image(run / f"{name}.png", image_grid(draw(state, jax.random.key(2), 2, size), 2 if name == "tall" else 1))
+        save_image(
+            run / f"{name}.png", image_grid(draw(state, jax.random.key(2), 2, size=size), 2 if name == "tall" else 1)
+        )
 
 
 @dataclass(frozen=True)
@@ -192,8 +196,8 @@ def sample(experiment: Experiment, args: list[str]) -> None:
     model, state = options.model(experiment)
     if options.n < 1:
         raise ValueError(f"--n {options.n}: at least 1 is needed")
-    draw = jax.jit(model.sample, static_argnums=(2, 3))
-    options.write("samples", draw(state, jax.random.key(options.seed), options.n, options.size))
+    draw = jax.jit(model.sample, static_argnums=2, static_argnames="size")
+    options.write("samples", draw(state, jax.random.key(options.seed), options.n, size=options.size))
 
 
 def refiner(name: str, doc: str, start: int) -> Callable[[Experiment, list[str]], None]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from experiments.translation import TranslationConfig, adam
 from jaxgen.data import Dataset
+from jaxgen.losses import Penalty, gradient_penalty
 from jaxgen.metrics import train_classifier
 from jaxgen.models import StarGAN
 from jaxgen.networks import StarGANDiscriminator, StarGANGenerator
@@ -88,7 +89,7 @@ def build(config: StarGANConfig, data) -> StarGAN:
         config.discriminator_steps,
         config.classification_weight,
         config.reconstruction_weight,
-        config.penalty_weight,
+        (Penalty(gradient_penalty, config.penalty_weight),),
     )
 
 

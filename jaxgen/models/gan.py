@@ -290,8 +290,8 @@ class GAN:
     ) -> Float[Array, "n ..."]:
         """Returns n examples, images in [-1, 1], by the averaged generator where there is one.
 
-        A conditional model without labels goes through its classes in turn. With a truncation, units of latents that lie
-        further from 0 are drawn again (Brock et al. 2019, section 3.1): less varied samples of higher quality.
+        A conditional model without labels goes through its classes in turn. With a truncation, units of latents further
+        from 0 are drawn again (Brock et al. 2019, section 3.1): less varied samples of higher quality.
         """
         if self.classes and label is None:
             label = jnp.arange(n, dtype=jnp.int32) % self.classes

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from jaxgen.models import StarGAN
+from jaxgen.models.stargan import exchanged
 from jaxgen.networks import StarGANDiscriminator, StarGANGenerator
 
 SHAPE = (8, 8, 1)
@@ -46,14 +47,14 @@ def test_critic_and_generator_steps(joint):
 def test_targets_are_the_attributes_of_others_in_the_same_data_set():
     data = batch(200, joint=True)
     attributes, which = data["attributes"], data["set"]
-    made = StarGAN._exchanged(jax.random.key(0), attributes, which)
+    made = exchanged(jax.random.key(0), attributes, which)
     moved = 0
     for own in (0, 1):
         before, after = (np.asarray(x)[np.asarray(which) == own] for x in (attributes, made))
         assert sorted(map(tuple, before)) == sorted(map(tuple, after))
         moved += (before != after).any(1).sum()
     assert moved > 50
-    again = StarGAN._exchanged(jax.random.key(1), attributes, which)
+    again = exchanged(jax.random.key(1), attributes, which)
     assert not jnp.array_equal(made, again)
 
 
@@ -62,12 +63,12 @@ def test_classification_is_the_cross_entropy_of_the_own_data_set():
     gan = model(sets=SETS)
     logits = jnp.array([[1.0, 2.0, 0.0, -1.0, 5.0, 5.0], [9.0, 9.0, 9.0, 9.0, 0.5, -0.5]])
     attributes = jnp.array([[0, 1, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1]])
-    value = gan._classification(logits, attributes, jnp.array([0, 1]))
+    value = gan.classification(logits, attributes, jnp.array([0, 1]))
     first = -np.log(np.exp(2) / (np.e + np.exp(2) + 1)) - np.log(1 / (1 + np.exp(1)))
     second = -np.log(np.exp(-0.5) / (np.exp(0.5) + np.exp(-0.5)))
     assert float(value) == pytest.approx((first + second) / 2, rel=1e-5)
     # The unknown attributes teach nothing.
-    gradient = jax.grad(lambda x: gan._classification(x, attributes, jnp.array([0, 1])))(logits)
+    gradient = jax.grad(lambda x: gan.classification(x, attributes, jnp.array([0, 1])))(logits)
     assert bool((gradient[0, 4:] == 0).all())
     assert bool((gradient[1, :4] == 0).all())
 
