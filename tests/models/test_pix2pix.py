@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
 from jaxgen import losses
 from jaxgen.models import Pix2Pix
@@ -90,6 +91,36 @@ def test_translation_is_as_in_training():
         alone = translate(state, jax.random.key(1), data["source"][:1])
         among = translate(state, jax.random.key(1), data["source"])[:1]
         assert (float(jnp.abs(alone - among).max()) < 1e-5) == (norm == "instance")
+
+
+def fresh(state):
+    """The state for one more use of its key."""
+    return state.replace(key=jax.random.clone(state.key))
+
+
+class Drops(nn.Module):
+    """A judge of patches that forgets a share of the pair."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, pair, *, train=False):
+        return nn.Conv(1, (4, 4), 4)(nn.Dropout(self.rate, deterministic=not train)(pair))
+
+
+def test_dropout_in_the_discriminator_and_penalties():
+    """The slope of a linear judge is its kernel: R1 and R2 are known, and the same whatever is forgotten but zeros."""
+    data = batch()
+    own = {"loss": losses.hinge, "penalties": (losses.Penalty(losses.r1), losses.Penalty(losses.r2))}
+    still, dropping = (dataclasses.replace(model(**own), discriminator=Drops(rate)) for rate in (0.0, 0.5))
+    state = dropping.init(jax.random.key(0), data)
+    step = jax.jit(dropping.step)
+    (one, _), (again, _), (none, metrics) = (f(fresh(state), data) for f in (step, step, jax.jit(still.step)))
+    assert largest_difference(one.discriminator.params, again.discriminator.params) == 0
+    assert largest_difference(one.discriminator.params, none.discriminator.params) > 1e-5
+    kernel = np.asarray(state.discriminator.params["Conv_0"]["kernel"], np.float64)  # of each of the 16 patches
+    for name in ("penalty_r1", "penalty_r2"):
+        assert float(metrics[name]) == pytest.approx(0.5 * 16 * (kernel**2).sum(), rel=1e-4)
 
 
 def test_it_learns_a_negative():

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
+from jaxgen.losses import Penalty, hinge, r1, r2
 from jaxgen.models import SinGAN
 from jaxgen.models.singan import resized, scale_sizes
 from jaxgen.networks import SinGANDiscriminator, SinGANGenerator
@@ -144,6 +146,37 @@ def test_animation_walks_from_the_reconstruction(trained):
     np.testing.assert_allclose(held[1], singan.reconstruct(state)[0], atol=1e-5)
     with pytest.raises(ValueError, match="start 2: 0 to 1 are the scales"):
         singan.animate(state, jax.random.key(1), 3, start=2)
+
+
+class Drops(nn.Module):
+    """A network of one convolution that forgets a share of its input."""
+
+    rate: float
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, *inputs, train=False):
+        x = nn.Dropout(self.rate, deterministic=not train)(sum(inputs))
+        return nn.Conv(1, (3, 3))(x)
+
+
+def test_dropout_in_both_players_and_a_game_and_penalties_of_ones_own(picture):
+    own = {"loss": hinge, "penalties": (Penalty(r1, 1.0), Penalty(r2, 1.0))}
+    still, dropping = (
+        dataclasses.replace(singan, generator=Drops(rate), discriminator=Drops(rate), **own) for rate in (0.0, 0.5)
+    )
+    state = dropping.init(jax.random.key(0), picture)
+    step = jax.jit(dropping.step)
+    (one, metrics), (again, _), (none, _) = (
+        step(state, picture),
+        step(state, picture),
+        jax.jit(still.step)(state, picture),
+    )
+    for players in ("generators", "discriminators"):
+        a, b, c = (getattr(s, players)[0].params["Conv_0"]["kernel"] for s in (one, again, none))
+        assert jnp.array_equal(a, b)
+        assert float(jnp.abs(a - c).max()) > 1e-6
+    assert float(metrics["penalty_r1"]) > 0 and float(metrics["penalty_r2"]) > 0
 
 
 def test_what_does_not_fit_is_refused(picture):
