@@ -22,12 +22,14 @@ import optax
 from flax import linen as nn
 from matplotlib.figure import Figure
 
+from jaxgen import losses
+from jaxgen.cli.names import ADVERSARIAL_LOSSES
 from jaxgen.data import Mixture, toy_world
 from jaxgen.diagnose import VERDICTS, diagnose
-from jaxgen.losses import ADVERSARIAL_LOSSES, clip_weights
 from jaxgen.metrics import mode_coverage
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
+from jaxgen.optimisers import clip_weights
 
 INTERVAL, EVALUATION, SAMPLES = 50, 4, 2500  # steps a record, records an evaluation, points an evaluation
 ADAM = functools.partial(optax.adam, b1=0.5)
@@ -84,15 +86,22 @@ def gan(loss, g=1e-3, d=1e-3, optimiser=ADAM, bend=None, relu=False, **options) 
     generator = PointGenerator(hidden=(128, 128), **start)
     discriminator = PointDiscriminator(hidden=(128,) * depth, **start)
     rates = (optimiser(rate) if isinstance(rate, float) else rate for rate in (g, d))
-    return GAN(Bent(generator, bend) if bend else generator, discriminator, *rates, loss, latent=16, **options)
+    return GAN(
+        Bent(generator, bend) if bend else generator,
+        discriminator,
+        *rates,
+        ADVERSARIAL_LOSSES[loss],
+        latent=16,
+        **options,
+    )
 
 
 def constructions() -> list[Construction]:
     """Healthy runs have what is known to cure; the others lack it, or are built so that they must fail."""
     momentum = functools.partial(optax.sgd, momentum=0.9)
     slow, clipped = optax.sgd(1e-3), optax.chain(optax.rmsprop(5e-4), clip_weights(0.001))
-    gp = {"penalty": "gradient_penalty", "penalty_weight": 1.0, "discriminator_steps": 3, "relu": True}
-    r1 = {"penalty": "r1", "penalty_weight": 0.1}
+    gp = {"penalties": (losses.Penalty(losses.gradient_penalty, 1.0),), "discriminator_steps": 3, "relu": True}
+    r1 = {"penalties": (losses.Penalty(losses.r1, 0.1),)}
     five = {"discriminator_steps": 5}
     found = []
 
@@ -157,13 +166,13 @@ def train(construction: Construction, seeds: range):
     @jax.jit
     @jax.vmap
     def look(state, key):
-        points = game.generate(state, latent)
+        points, real = game.generate(state, latent), data(key, SAMPLES)
 
         def loss(points):
-            return ADVERSARIAL_LOSSES[game.loss].generator(game.discriminate(state, points))
+            return game.loss.generator(game.discriminate(state, real), game.discriminate(state, points))
 
         slope = jnp.linalg.norm(jax.grad(loss)(points), axis=-1).sum()  # of the mean: n times 1 / n
-        judged = game.discriminate(state, points), game.discriminate(state, data(key, SAMPLES))
+        judged = game.discriminate(state, points), game.discriminate(state, real)
         return mode_coverage(points, world.modes, world.scale), (points, *judged, slope)
 
     init = functools.partial(game.init, batch={"image": jax.ShapeDtypeStruct((size, 2), jnp.float32)})

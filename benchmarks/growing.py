@@ -33,7 +33,7 @@ def measure_jaxgen(system: str) -> list[float]:
     import jax
     import optax
 
-    from jaxgen import networks
+    from jaxgen import losses, networks
     from jaxgen.data import Dataset
     from jaxgen.models import GAN, SinGAN
 
@@ -47,7 +47,8 @@ def measure_jaxgen(system: str) -> list[float]:
     else:
         adam = optax.adam(1e-3, 0.0, 0.99)
         players = networks.ProgressiveGenerator(shape, 64), networks.ProgressiveDiscriminator(size[0], 64)
-        model = GAN(*players, adam, adam, "wasserstein_drift", latent=512, ema=0.999, penalty="gradient_penalty")
+        penalties = (losses.Penalty(losses.gradient_penalty),)
+        model = GAN(*players, adam, adam, losses.wasserstein_drift, latent=512, ema=0.999, penalties=penalties)
     return steps_per_second(model, Dataset({"image": images(system)}), batch_size, steps, devices)
 
 

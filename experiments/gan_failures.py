@@ -28,6 +28,8 @@ from jax.scipy.stats import norm
 from matplotlib.figure import Figure
 
 from experiments.adversarial import TANH, point_evaluator, sampled
+from jaxgen import losses
+from jaxgen.cli.names import ADVERSARIAL_LOSSES
 from jaxgen.data import load, toy_world
 from jaxgen.diagnose import Diagnosis, diagnose, game_jacobian
 from jaxgen.models import GAN
@@ -103,7 +105,7 @@ def gan(loss, g=1e-3, d=1e-3, tanh=True, **options) -> GAN:
     generator, discriminator = (
         n(hidden=(128, 128), **(TANH if tanh else {})) for n in (PointGenerator, PointDiscriminator)
     )
-    return GAN(generator, discriminator, adam(g), adam(d), loss, latent=16, **options)
+    return GAN(generator, discriminator, adam(g), adam(d), ADVERSARIAL_LOSSES[loss], latent=16, **options)
 
 
 def away(model: GAN, rate: float = 1e-3) -> GAN:
@@ -111,8 +113,8 @@ def away(model: GAN, rate: float = 1e-3) -> GAN:
     return replace(model, generator=Away(model.generator), generator_optimiser=optax.sgd(rate))
 
 
-R1 = {"penalty": "r1", "penalty_weight": 0.1}
-GP = {"penalty": "gradient_penalty", "penalty_weight": 1.0, "discriminator_steps": 3}
+R1 = {"penalties": (losses.Penalty(losses.r1, 0.1),)}
+GP = {"penalties": (losses.Penalty(losses.gradient_penalty, 1.0),), "discriminator_steps": 3}
 GANS = {
     "non-convergence": {
         "G at 3 times D's rate": gan("non_saturating", g=3e-3),

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
 from experiments.adversarial import TANH
+from jaxgen import losses
 from jaxgen.data import Mixture, toy_world
 from jaxgen.metrics import mode_coverage
 from jaxgen.models import GAN
@@ -27,8 +28,8 @@ from jaxgen.training.command_line import run_script
 
 METHODS = {
     "GAN": {},
-    "WGAN-GP": {"loss": "wasserstein", "penalty": "gradient_penalty", "penalty_weight": 0.1},
-    "unrolled GAN": {"loss": "minimax", "unroll": 5},
+    "WGAN-GP": {"loss": losses.wasserstein, "penalties": (losses.Penalty(losses.gradient_penalty, 0.1),)},
+    "unrolled GAN": {"loss": losses.minimax, "unroll": 5},
 }
 SAMPLES = 2_500
 

@@ -10,7 +10,6 @@ A loss means another thing in each game, so the rules read what means the same i
 how G's gradient compares with what it was, and the samples.
 """
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +19,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Complex, Float, PyTree
 
-from jaxgen.models.player import in_training
 from jaxgen.types import Batch, State
 
 __all__ = ["VERDICTS", "Diagnosis", "diagnose", "game_eigenvalues", "game_jacobian", "missing_of", "recent_shares"]
@@ -305,27 +302,5 @@ def game_eigenvalues(gan, state: State, batch: Batch, seed: int = 0) -> Complex[
     n = sum(x.size for x in jax.tree.leaves(parameters))
     if n > LARGEST_GAME:
         raise ValueError(f"the game has {n:,} parameters: eigenvalues are computed of up to {LARGEST_GAME:,}")
-    image, label = jax.tree.map(lambda x: x[-1], gan._minibatches(batch))
-    key = jax.random.key(seed)
-    latent = gan.prior(jax.random.split(jax.random.clone(key))[0], len(image))  # as G's step draws it
-    descent = optax.sgd(1.0)  # moves a player by its part of the field
-
-    def field(parameters: PyTree) -> PyTree:
-        g, d = (player.replace(params=parameters[name]) for name, player in players.items())
-        game = dataclasses.replace(gan, generator_optimiser=descent)
-        moved_g, _ = game._generator_step(
-            g.replace(optimiser=descent.init(g.params)), d, jax.random.clone(key), image, label, state.probability
-        )
-        game = dataclasses.replace(gan, discriminator_optimiser=descent)
-
-        def generate(latent, label):
-            return in_training(gan.generator, g.variables, latent, label)[0]
-
-        d = d.replace(optimiser=descent.init(d.params))
-        moved_d, _ = game._discriminator_step(
-            d, jax.random.clone(key), image, latent, label, generate, state.probability
-        )
-        moved = {"generator": moved_g.params, "discriminator": moved_d.params}
-        return jax.tree.map(jnp.subtract, moved, parameters)
-
+    field = gan.vector_field(state, batch, jax.random.key(seed))
     return np.linalg.eigvals(np.asarray(jax.jit(lambda p: game_jacobian(field, p))(parameters))).astype(complex)

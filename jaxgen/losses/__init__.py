@@ -1,12 +1,23 @@
 """Pure functions of arrays: what the models minimise and maximise."""
 
-from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
+from jaxgen.losses.adversarial import (
+    AdversarialLoss,
+    hinge,
+    least_squares,
+    minimax,
+    non_saturating,
+    wasserstein,
+    wasserstein_drift,
+)
 from jaxgen.losses.penalties import (
-    PENALTIES,
     Penalty,
-    add_orthogonal_regularisation,
-    clip_weights,
-    orthogonality,
+    consistency,
+    dragan,
+    gradient_penalty,
+    one_sided_gradient_penalty,
+    penalise,
+    r1,
+    r2,
 )
 from jaxgen.losses.regularisers import DIP, BetaTC, KLParts, Regulariser, decompose_kl, permute_units
 from jaxgen.losses.variational import (
@@ -21,10 +32,8 @@ from jaxgen.losses.variational import (
 )
 
 __all__ = [
-    "ADVERSARIAL_LOSSES",
     "DIP",
     "LIKELIHOODS",
-    "PENALTIES",
     "AdversarialLoss",
     "Bernoulli",
     "BetaTC",
@@ -34,12 +43,22 @@ __all__ = [
     "Likelihood",
     "Penalty",
     "Regulariser",
-    "add_orthogonal_regularisation",
-    "clip_weights",
+    "consistency",
     "decompose_kl",
+    "dragan",
+    "gradient_penalty",
+    "hinge",
     "kl_to_standard_normal",
+    "least_squares",
+    "minimax",
+    "non_saturating",
     "normal_log_prob",
-    "orthogonality",
+    "one_sided_gradient_penalty",
+    "penalise",
     "permute_units",
+    "r1",
+    "r2",
     "standard_normal_log_prob",
+    "wasserstein",
+    "wasserstein_drift",
 ]

@@ -1,23 +1,95 @@
-"""What keeps a discriminator tame: penalties on its gradient, and constraints on its weights.
+"""Penalties that keep a discriminator tame; most of them bound its gradient.
 
-A penalty is a function (critic, key, real, fake) -> scalar, to be weighed and added to the discriminator's loss;
-`critic` maps a batch of examples to logits (b,), and examples may have any shape after the batch axis. Norms run over
-all of those axes, one norm an example.
+    gan = GAN(..., penalties=(Penalty(r1, weight=10.0, every=16), Penalty(r2, weight=10.0, every=16)))
+
+The function of a penalty maps (critic, key, real, fake) to a scalar. `critic` maps a batch of examples to their logits;
+where an example has several logits, one for each patch, a slope is that of their sum. Examples may have any shape after
+the batch axis. Norms run over all of those axes, one norm for each example.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
-__all__ = ["PENALTIES", "Penalty", "add_orthogonal_regularisation", "clip_weights", "orthogonality"]
+from jaxgen.schedules import Scheduled, value_at
+
+__all__ = [
+    "Penalty",
+    "PenaltyFunction",
+    "consistency",
+    "dragan",
+    "gradient_penalty",
+    "one_sided_gradient_penalty",
+    "penalise",
+    "r1",
+    "r2",
+]
 
 Examples = Float[Array, "b ..."]
 Critic = Callable[[Examples], Float[Array, "..."]]
 Scalar = Float[Array, ""]
-Penalty = Callable[[Critic, Key[Array, ""], Examples, Examples], Scalar]
+PenaltyFunction = Callable[[Critic, Key[Array, ""], Examples, Examples], Scalar]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A term of the discriminator's loss."""
+
+    function: PenaltyFunction
+    """(critic, key, real, fake) -> scalar, such as `r1`."""
+    weight: Scheduled = 10.0
+    """λ or γ: a number, a traced array, or an optax schedule of the model's step."""
+    every: int = 1
+    """k: the penalty is computed at every k-th step of the model only, and weighed k times there (lazy regularisation,
+    Karras et al. 2020, appendix B of arXiv:1912.04958). The steps that compute it are 0, k, 2k, …"""
+
+    def __post_init__(self):
+        if self.every < 1:
+            raise ValueError(f"every={self.every}: at least 1 is needed")
+
+    @property
+    def name(self) -> str:
+        """The function's name, which the metric of the penalty has where there are several."""
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+
+def penalise(
+    penalties: Sequence[Penalty],
+    step: Array | int,
+    critic: Critic,
+    key: Key[Array, ""],
+    real: Examples,
+    fake: Examples,
+) -> tuple[Scalar | float, dict[str, Array]]:
+    """Returns the weighed sum of the penalties at a step of the model, and their metrics.
+
+    The metric of one penalty is `penalty`, those of several are `penalty_<name of the function>`. A lazy penalty's is
+    k times its value at every k-th step and 0 at the others, so its mean over steps is that of the penalty. ValueError
+    where two of several penalties have the same name.
+    """
+    names = [penalty.name for penalty in penalties]
+    if len(set(names)) < len(names):
+        raise ValueError(f"penalties {', '.join(names)}: each needs a name of its own, for its metric")
+    if not penalties:
+        return 0.0, {}
+    total, metrics = 0.0, {}
+    keys = [key] if len(penalties) == 1 else jax.random.split(key, len(penalties))
+    for penalty, own_key in zip(penalties, keys, strict=True):
+
+        def compute(penalty=penalty, own_key=own_key):
+            return penalty.function(critic, own_key, real, fake)
+
+        if penalty.every == 1:
+            value = compute()
+        else:
+            due = jnp.asarray(step) % penalty.every == 0
+            value = jax.lax.cond(due, lambda compute=compute, k=penalty.every: k * compute(), lambda: jnp.float32(0))
+        total = total + value_at(penalty.weight, step) * value
+        metrics["penalty" if len(penalties) == 1 else f"penalty_{penalty.name}"] = value
+    return total, metrics
 
 
 def _gradient_norms(critic: Critic, examples: Examples) -> tuple[Float[Array, "b"], Float[Array, "b"]]:
@@ -29,36 +101,42 @@ def _gradient_norms(critic: Critic, examples: Examples) -> tuple[Float[Array, "b
 
 
 def _mix(key: Key[Array, ""], a: Examples, b: Examples) -> Examples:
-    """ε a + (1 - ε) b with ε ~ U(0, 1), one for each example."""
+    """Returns ε a + (1 - ε) b with ε ~ U(0, 1), one for each example."""
     weight = jax.random.uniform(key, (len(a), *[1] * (a.ndim - 1)))
     return weight * a + (1 - weight) * b
 
 
 def gradient_penalty(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) -> Scalar:
-    """E[(||∇D(x̂)|| - 1)²] on lines between real and fake examples (Gulrajani et al. 2017, eq. 3; λ = 10)."""
+    """Returns E[(||∇D(x̂)|| - 1)²] on lines between real and fake examples (Gulrajani et al. 2017, eq. 3; λ = 10)."""
     _, norm = _gradient_norms(critic, _mix(key, real, fake))
     return jnp.square(norm - 1).mean()
 
 
 def one_sided_gradient_penalty(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) -> Scalar:
-    """E[max(0, ||∇D(x̂)|| - 1)²]: only slopes above 1 cost (Gulrajani et al. 2017, section 4; Petzka et al. 2018)."""
+    """Returns E[max(0, ||∇D(x̂)|| - 1)²]: only slopes above 1 cost.
+
+    See Gulrajani et al. 2017, section 4, and Petzka et al. 2018.
+    """
     _, norm = _gradient_norms(critic, _mix(key, real, fake))
     return jnp.square(jax.nn.relu(norm - 1)).mean()
 
 
 def r1(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) -> Scalar:
-    """½ E[||∇D(x)||²] on real examples (Mescheder et al. 2018, eq. 9; the weight is their γ)."""
+    """Returns ½ E[||∇D(x)||²] on real examples (Mescheder et al. 2018, eq. 9; the weight is their γ)."""
     return 0.5 * _gradient_norms(critic, real)[0].mean()
 
 
 def r2(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) -> Scalar:
-    """½ E[||∇D(G(z))||²] on fake examples (Mescheder et al. 2018, eq. 10)."""
+    """Returns ½ E[||∇D(G(z))||²] on fake examples (Mescheder et al. 2018, eq. 10)."""
     return 0.5 * _gradient_norms(critic, fake)[0].mean()
 
 
 def dragan(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) -> Scalar:
-    """E[(||∇D(x + α δ)|| - 1)²] around real examples, α ~ U(0, 1) for each, δ ~ ½ std(x) U(0, 1) for each value
-    (Kodali et al. 2017, section 2.3, and their published settings; λ = 10)."""
+    """Returns E[(||∇D(x + α δ)|| - 1)²] around real examples, with α ~ U(0, 1) and δ ~ ½ std(x) U(0, 1).
+
+    An example has one α, and each of its values a δ of its own (Kodali et al. 2017, section 2.3, and their published
+    settings; λ = 10).
+    """
     mix_key, noise_key = jax.random.split(key)
     noise = 0.5 * real.std() * jax.random.uniform(noise_key, real.shape)
     _, norm = _gradient_norms(critic, _mix(mix_key, real + noise, real))
@@ -66,8 +144,11 @@ def dragan(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) 
 
 
 def consistency(critic: Critic, key: Key[Array, ""], real: Examples, fake: Examples) -> Scalar:
-    """E[(D(x) - D(T(x)))²] (Zhang et al. 2020, section 2.2; λ = 10). T mirrors images and moves them by up to an
-    eighth of their sides, as in the paper; other examples it disturbs by a hundredth of their standard deviation."""
+    """Returns E[(D(x) - D(T(x)))²] (Zhang et al. 2020, section 2.2; λ = 10).
+
+    T mirrors images and moves them by up to an eighth of their sides, as in the paper. Other examples get noise of a
+    hundredth of their standard deviation.
+    """
     return jnp.square(critic(real) - critic(_disturb(key, real))).mean()
 
 
@@ -84,53 +165,3 @@ def _disturb(key: Key[Array, ""], x: Examples) -> Examples:
         return image[rows][:, columns]
 
     return jax.vmap(move)(x, moves)
-
-
-PENALTIES: dict[str, Penalty] = {
-    "gradient_penalty": gradient_penalty,
-    "one_sided_gradient_penalty": one_sided_gradient_penalty,
-    "r1": r1,
-    "r2": r2,
-    "dragan": dragan,
-    "consistency": consistency,
-}
-
-
-def orthogonality(params: PyTree) -> Scalar:
-    """Σ ||Wᵀ W ∘ (1 - I)||² over the kernels, each as a matrix (inputs, outputs): off the diagonal only, so norms
-    stay free (Brock et al. 2019, eq. 3). ValueError where no leaf is called `kernel`."""
-    kernels = [
-        leaf.reshape(-1, leaf.shape[-1])
-        for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-        if path[-1] == jax.tree_util.DictKey("kernel")
-    ]
-    if not kernels:
-        raise ValueError("orthogonality: the parameters have no leaf called 'kernel'")
-
-    def off_diagonal(w):
-        if w.shape[0] < w.shape[1]:  # ||W Wᵀ|| = ||Wᵀ W||, of a smaller matrix
-            return jnp.square(w @ w.T).sum() - jnp.square(jnp.square(w).sum(0)).sum()
-        gram = w.T @ w
-        return jnp.square(gram - jnp.diag(jnp.diag(gram))).sum()
-
-    return sum(map(off_diagonal, kernels))
-
-
-def add_orthogonal_regularisation(weight: float) -> optax.GradientTransformation:
-    """The first link of an optimiser: adds the gradient of weight × `orthogonality` (β = 1e-4 in Brock et al. 2019):
-    `optax.chain(add_orthogonal_regularisation(1e-4), optax.adam(5e-5))`."""
-    gradient = jax.grad(orthogonality)
-    return optax.stateless(lambda updates, params: jax.tree.map(lambda u, g: u + weight * g, updates, gradient(params)))
-
-
-def clip_weights(limit: float) -> optax.GradientTransformation:
-    """The last link of an optimiser: after the update every parameter lies in [-limit, limit] (Arjovsky et al. 2017,
-    Algorithm 1): `optax.chain(optax.rmsprop(5e-5), clip_weights(0.01))`."""
-    if not limit > 0:
-        raise ValueError(f"clip_weights({limit}): a positive limit is needed")
-
-    def update(updates, params):
-        # The sum in `optax.apply_updates` rounds, by less than one part in 10⁷ of the limit.
-        return jax.tree.map(lambda u, p: jnp.clip(p + u, -limit, limit) - p, updates, params)
-
-    return optax.stateless(update)

@@ -8,6 +8,9 @@ __all__ = ["moving_average"]
 
 
 def moving_average(average: PyTree, params: PyTree, decay: float, step: Array) -> PyTree:
-    """d average + (1 - d) params after step t, counted from 0: d is `decay`, but at most (1 + t) / (10 + t), so that
-    short runs forget their start too (as TensorFlow's ExponentialMovingAverage with `num_updates`)."""
+    """Returns d average + (1 - d) params after step t, counted from 0.
+
+    d is `decay`, but at most (1 + t) / (10 + t), so that short runs forget their start too (as TensorFlow's
+    ExponentialMovingAverage with `num_updates`).
+    """
     return optax.incremental_update(params, average, 1 - jnp.minimum(decay, (1 + step) / (10 + step)))

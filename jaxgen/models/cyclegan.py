@@ -8,7 +8,7 @@ zebras = model.translate(state, batch["a"], to="b")
 horses = model.cycle(state, batch["a"], through="b")
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -16,12 +16,19 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jaxgen.models.player import Player, in_training
-from jaxgen.models.two_domains import OTHER, Domain, TwoDomains
+from jaxgen.losses.adversarial import AdversarialLoss
+from jaxgen.models.player import Loss, Player, descend, dropout_keys, in_training
+from jaxgen.models.two_domains import OTHER, TwoDomains
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
-__all__ = ["CycleGAN", "CycleGANState", "ImagePool"]
+__all__ = ["CycleGAN", "CycleGANState", "ImagePool", "full_squares"]
+
+full_squares = AdversarialLoss(
+    discriminator=lambda real, fake: jnp.square(real - 1).mean() + jnp.square(fake).mean(),
+    generator=lambda real, fake: jnp.square(fake - 1).mean(),
+)
+"""The least-squares game of CycleGAN (section 4), which has no factors ½ as that of Mao et al. 2017 has."""
 
 
 @struct.dataclass
@@ -29,19 +36,24 @@ class ImagePool:
     """Translations of earlier steps, for the discriminator to see again (Shrivastava et al. 2017)."""
 
     images: Any  # (size, h, w, c)
-    count: Any  # int32 scalar: how many of them there are
+    """The places of the images."""
+    count: Any  # int32 scalar
+    """The number of images that there are."""
 
     @classmethod
     def empty(cls, size: int, shape: tuple[int, ...]) -> "ImagePool":
-        """A pool for `size` images of `shape`."""
+        """Returns a pool for `size` images of `shape`."""
         return cls(jnp.zeros((size, *shape)), jnp.int32(0))
 
     def query(
         self, key: Key[Array, ""], images: Float[Array, "b h w c"]
     ) -> tuple["ImagePool", Float[Array, "b h w c"]]:
-        """What the discriminator gets in place of `images`, and the pool after them, one image after the other: until
-        the pool is full it keeps the image and gives it back; then with probability ½ it gives the image back, or else
-        exchanges it for one that it holds. A pool of size 0 gives back all."""
+        """Returns the pool after `images`, and what the discriminator gets in place of them.
+
+        It goes one image after the other. Until the pool is full it keeps the image and gives it back; then with
+        probability ½ it gives the image back, or else exchanges it for one that it holds. A pool of size 0 gives back
+        all.
+        """
         size = len(self.images)
         if not size:
             return self, images
@@ -61,38 +73,43 @@ class ImagePool:
 
 @struct.dataclass
 class CycleGANState:
-    """Everything that going on needs. `generators` are by the domain that they translate to, `discriminators` by the
-    domain that they judge, `pools` by the domain of their images."""
+    """Everything that going on needs."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
+    """The number of steps that were taken."""
     key: Any
+    """The key of the steps to come."""
     generators: dict[str, Player]
+    """The generators, by the domain that they translate to."""
     discriminators: dict[str, Player]
+    """The discriminators, by the domain that they judge."""
     pools: dict[str, ImagePool]
+    """The pools, by the domain of their images."""
 
 
 @dataclass(frozen=True)
 class CycleGAN(TwoDomains):
-    """As `TwoDomains`, in the least-squares game, the discriminators' judgements being logits of any shape; and:
-
-    cycle_weight:    λ of equation 3
-    identity_weight: of the identity loss (section 5.2), in units of λ; 0: none
-    pool_size:       so many images of earlier steps may be shown to a discriminator again
-    """
+    """Translation between two domains whose generators undo each other; a discriminator gives logits of any shape."""
 
     cycle_weight: float | Array = 10.0
+    """λ of equation 3."""
     identity_weight: float = 0.5
+    """The weight of the identity loss (section 5.2), in units of λ; 0: there is none."""
     pool_size: int = 50
+    """The number of images of earlier steps that may be shown to a discriminator again."""
+    loss: AdversarialLoss = field(default=full_squares, kw_only=True)
+    """The game of each generator with its discriminator, whose loss is halved (section 4)."""
 
     def __post_init__(self):
+        super().__post_init__()
         if self.pool_size < 0:
             raise ValueError(f"pool_size={self.pool_size}: 0 or more is allowed")
 
     def init(self, key: Key[Array, ""], batch: Batch) -> CycleGANState:
-        """The state before the first step; of `batch`, arrays or their shapes, only shapes are read.
+        """Returns the state before the first step; only the shapes of `batch` are read.
 
-        ValueError where a generator's images are not of its domain's shape, and for an identity loss between domains of
-        different numbers of channels.
+        ValueError where a generator's images are not of its domain's shape, and for an identity loss between domains
+        whose numbers of channels differ.
         """
         key, players_key = jax.random.split(key)
         shapes = {name: batch[name].shape[1:] for name in OTHER}
@@ -101,20 +118,39 @@ class CycleGAN(TwoDomains):
                 f"domains of {shapes['a'][-1]} and {shapes['b'][-1]} channels: identity_weight=0 is needed"
             )
         pools = {name: ImagePool.empty(self.pool_size, shape) for name, shape in shapes.items()}
-        return CycleGANState(jnp.int32(0), key, *self._players(players_key, batch), pools)
+        return CycleGANState(jnp.int32(0), key, *self.players(players_key, batch), pools)
 
     def step(self, state: CycleGANState, batch: Batch) -> tuple[CycleGANState, Metrics]:
-        """One step of both generators, then one of each discriminator, on images from its pool (section 4)."""
-        key, *keys = jax.random.split(state.key, 3)
+        """Takes one step of both generators, then one of each discriminator, on images from its pool (section 4)."""
+        key, *pool_keys = jax.random.split(state.key, 3)
+        generators_key, *own_keys = dropout_keys(state.key, 3)
         real = {name: normalise(batch[name]) for name in OTHER}
+        loss = self._generators_loss(state.discriminators)
+        generators, (metrics, fake), _ = descend(state.generators, self.generator_optimiser, loss, generators_key, real)
+        discriminators, pools = {}, {}
+        for name, pool_key, own_key in zip(OTHER, pool_keys, own_keys, strict=True):
+            pools[name], shown = state.pools[name].query(pool_key, fake[name])
+            discriminators[name], own_metrics = self.discriminator_step(
+                name, state.discriminators[name], state.step, own_key, real[name], shown
+            )
+            metrics |= own_metrics
+        return CycleGANState(state.step + 1, key, generators, discriminators, pools), metrics
 
-        def generators_loss(params):
-            statistics, fake, losses = {}, {}, {}
+    def _generators_loss(self, discriminators: dict[str, Player]) -> Loss:
+        """The joint loss of the generators (equation 3), which also gives their translations."""
+
+        def loss(params, statistics, key, real):
+            keys, fake, losses = iter(jax.random.split(key, 8)), {}, {}
+            statistics = dict(statistics)
 
             def translate(to, images):
-                before = statistics.get(to, state.generators[to].statistics)
-                image, statistics[to] = in_training(self._generator(to), {"params": params[to], **before}, images)
+                variables = {"params": params[to], **statistics[to]}
+                image, statistics[to] = in_training(self.generator(to), variables, images, key=next(keys))
                 return image
+
+            def judge(of, images):
+                variables = discriminators[of].variables
+                return self.logits(in_training(self.discriminator(of), variables, images, key=next(keys))[0])
 
             for to, other in OTHER.items():
                 # Both in one batch, side by side, so that a sharded one stays where it is.
@@ -122,8 +158,7 @@ class CycleGAN(TwoDomains):
                 made = translate(to, jnp.stack(images, axis=1).reshape(-1, *real[other].shape[1:]))
                 made = made.reshape(-1, len(images), *made.shape[1:])
                 fake[to] = made[:, 0]
-                logits, _ = in_training(self._discriminator(to), state.discriminators[to].variables, fake[to])
-                losses[f"generator_{to}_loss"] = jnp.square(logits - 1).mean()
+                losses[f"generator_{to}_loss"] = self.loss.generator(judge(to, real[to]), judge(to, fake[to]))
                 if self.identity_weight:
                     losses[f"identity_{to}"] = jnp.abs(made[:, 1] - real[to]).mean()
             for to, other in OTHER.items():
@@ -134,28 +169,6 @@ class CycleGAN(TwoDomains):
                 "identity": self.cycle_weight * self.identity_weight,
             }
             total = sum(weights[name.partition("_")[0]] * value for name, value in losses.items())
-            return total, (statistics, fake, losses)
+            return total, (statistics, (losses, fake))
 
-        params = {name: player.params for name, player in state.generators.items()}
-        (_, (statistics, fake, metrics)), gradient = jax.value_and_grad(generators_loss, has_aux=True)(params)
-        generators = {
-            name: player.updated(self.generator_optimiser, gradient[name], statistics[name])
-            for name, player in state.generators.items()
-        }
-        discriminators, pools = {}, {}
-        for name, pool_key in zip(OTHER, keys, strict=True):
-            pools[name], shown = state.pools[name].query(pool_key, fake[name])
-            discriminators[name], value = self._discriminator_step(name, state.discriminators[name], real[name], shown)
-            metrics[f"discriminator_{name}_loss"] = value
-        return CycleGANState(state.step + 1, key, generators, discriminators, pools), metrics
-
-    def _discriminator_step(self, name: Domain, player: Player, real: Array, fake: Array) -> tuple[Player, Array]:
-        network = self._discriminator(name)
-
-        def loss(params):
-            on_real, statistics = in_training(network, {**player.variables, "params": params}, real)
-            on_fake, statistics = in_training(network, {"params": params, **statistics}, fake)
-            return 0.5 * (jnp.square(on_real - 1).mean() + jnp.square(on_fake).mean()), statistics
-
-        (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
-        return player.updated(self.discriminator_optimiser, gradient, statistics), value
+        return loss

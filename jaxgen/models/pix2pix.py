@@ -16,8 +16,9 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
-from jaxgen.models.player import Player, in_training
+from jaxgen.losses.adversarial import AdversarialLoss, non_saturating
+from jaxgen.losses.penalties import Penalty, penalise
+from jaxgen.models.player import Player, check_game, dropout_keys, in_training
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
@@ -29,34 +30,39 @@ class Pix2PixState:
     """Everything that going on needs."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
+    """The number of steps that were taken."""
     key: Any
+    """The key of the steps to come."""
     generator: Player
+    """The generator in training."""
     discriminator: Player
+    """The discriminator in training."""
 
 
 @dataclass(frozen=True)
 class Pix2Pix:
-    """G maps a source image to a target image; D judges pairs of them.
-
-    generator:     (source, train) -> images in [-1, 1]; its dropout is the noise z
-    discriminator: (source and target joined along their channels, train) -> logits of any shape
-    loss:          a name in `ADVERSARIAL_LOSSES`; D's is halved (section 3.3)
-    l1_weight:     λ of equation 4
-    """
+    """G maps a source image to a target image; D judges pairs of them."""
 
     generator: nn.Module
+    """(source, train) -> images in [-1, 1]; its dropout is the noise z."""
     discriminator: nn.Module
+    """(source and target joined along their channels, train) -> logits of any shape."""
     generator_optimiser: optax.GradientTransformation
+    """The optimiser of the generator."""
     discriminator_optimiser: optax.GradientTransformation
-    loss: str = "non_saturating"
+    """The optimiser of the discriminator."""
+    loss: AdversarialLoss = non_saturating
+    """The game; D's loss is halved (section 3.3)."""
     l1_weight: float | Array = 100.0
+    """λ of equation 4."""
+    penalties: tuple[Penalty, ...] = ()
+    """Terms that are added to D's halved loss; their examples are the joined pairs."""
 
     def __post_init__(self):
-        if self.loss not in ADVERSARIAL_LOSSES:
-            raise ValueError(f"loss {self.loss!r}: choose from {', '.join(ADVERSARIAL_LOSSES)}")
+        check_game(self.loss, self.penalties)
 
     def init(self, key: Key[Array, ""], batch: Batch) -> Pix2PixState:
-        """The state before the first step; of `batch`, arrays or their shapes, only shapes are read.
+        """Returns the state before the first step; only the shapes of `batch` are read.
 
         ValueError where the generator's images are not of the targets' shape.
         """
@@ -71,50 +77,58 @@ class Pix2Pix:
         return Pix2PixState(jnp.int32(0), key, generator, discriminator)
 
     def step(self, state: Pix2PixState, batch: Batch) -> tuple[Pix2PixState, Metrics]:
-        """One step of D and then one of G (section 3.3), both on the same translations."""
+        """Takes one step of D and then one of G (section 3.3), both on the same translations."""
         key, noise_key = jax.random.split(state.key)
-        game = ADVERSARIAL_LOSSES[self.loss]
+        discriminator_key, generator_key = dropout_keys(noise_key, 2)
         source, target = normalise(batch["source"]), normalise(batch["target"])
 
-        def judge(variables, image):
-            return in_training(self.discriminator, variables, jnp.concatenate([source, image], axis=-1))
+        def translate(variables):
+            return in_training(self.generator, variables, source, key=jax.random.clone(noise_key))
 
-        def translate(params):
-            variables = {**state.generator.variables, "params": params}
-            return in_training(self.generator, variables, source, key=noise_key)
+        def judge(variables, pair, key):
+            return in_training(self.discriminator, variables, pair, key=key)
 
-        fake, pull_back, generator_statistics = jax.vjp(translate, state.generator.params, has_aux=True)
+        def paired(image):
+            return jnp.concatenate([source, image], axis=-1)
 
-        def discriminator_loss(params):
-            variables = {**state.discriminator.variables, "params": params}
-            judged, statistics = judge(variables, fake)
-            real, statistics = judge({**variables, **statistics}, target)
-            value = game.discriminator(real, judged)
+        def discriminator_loss(params, statistics, key, real, fake):
+            fake_key, real_key, critic_key, penalty_key = jax.random.split(key, 4)
+            variables = {"params": params, **statistics}
+            judged, statistics = judge(variables, fake, fake_key)
+            on_real, statistics = judge({**variables, **statistics}, real, real_key)
+            value = self.loss.discriminator(on_real, judged)
             metrics = {
                 "discriminator_loss": value,
-                "discriminator_real": game.output(real).mean(),
-                "discriminator_fake": game.output(judged).mean(),
+                "discriminator_real": self.loss.output(on_real).mean(),
+                "discriminator_fake": self.loss.output(judged).mean(),
             }
-            return 0.5 * value, (statistics, metrics)
 
-        player = state.discriminator
-        (_, (statistics, metrics)), gradient = jax.value_and_grad(discriminator_loss, has_aux=True)(player.params)
-        discriminator = player.updated(self.discriminator_optimiser, gradient, statistics)
+            def critic(pair):
+                return judge(variables, pair, critic_key)[0]
 
-        def generator_loss(fake):
-            adversarial = game.generator(judge(discriminator.variables, fake)[0])
-            l1 = jnp.abs(fake - target).mean()
-            return adversarial + self.l1_weight * l1, {"generator_loss": adversarial, "l1_loss": l1}
+            penalty, penalty_metrics = penalise(self.penalties, state.step, critic, penalty_key, real, fake)
+            return 0.5 * value + penalty, (statistics, metrics | penalty_metrics)
 
-        (_, generator_metrics), pull = jax.value_and_grad(generator_loss, has_aux=True)(fake)
-        (gradient,) = pull_back(pull)
-        generator = state.generator.updated(self.generator_optimiser, gradient, generator_statistics)
+        fake, _ = translate(state.generator.variables)
+        discriminator, metrics, _ = state.discriminator.step(
+            self.discriminator_optimiser, discriminator_loss, discriminator_key, paired(target), paired(fake)
+        )
+
+        def generator_loss(params, statistics, key):
+            fake_key, real_key = jax.random.split(key)
+            fake, statistics = translate({"params": params, **statistics})
+            judged, _ = judge(discriminator.variables, paired(fake), fake_key)
+            on_real, _ = judge(discriminator.variables, paired(target), real_key)
+            adversarial, l1 = self.loss.generator(on_real, judged), jnp.abs(fake - target).mean()
+            return adversarial + self.l1_weight * l1, (statistics, {"generator_loss": adversarial, "l1_loss": l1})
+
+        generator, generator_metrics, _ = state.generator.step(self.generator_optimiser, generator_loss, generator_key)
         return Pix2PixState(state.step + 1, key, generator, discriminator), metrics | generator_metrics
 
     def translate(self, state: Pix2PixState, key: Key[Array, ""], source: Array) -> Float[Array, "b h w c"]:
-        """Images in [-1, 1] for sources (uint8, or float in [-1, 1]).
+        """Returns images in [-1, 1] for sources (uint8, or float in [-1, 1]).
 
-        As in training: with dropout, drawn by `key`, and with the batch's own statistics where the generator has batch
-        normalisation (section 3.4), so that what becomes of an image then depends on the others.
+        The generator works as in training: with dropout, drawn by `key`, and with the batch's own statistics where it
+        has batch normalisation (section 3.4), so that the translation of an image then depends on the others.
         """
         return in_training(self.generator, state.generator.variables, normalise(source), key=key)[0]

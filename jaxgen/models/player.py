@@ -1,74 +1,155 @@
-"""A network in training, as the states of all adversarial models hold it."""
+"""A network in training, as the states of all adversarial models hold it, and the one way to take a step of it.
 
-from collections.abc import Callable
-from typing import Any
+def loss(params, statistics, key, image):
+    output, statistics = in_training(network, {"params": params, **statistics}, image, key=key)
+    value = jnp.square(output).mean()
+    return value, (statistics, {"loss": value})
+
+player = Player.start(network, optimiser, key, image)
+player, metrics, gradient = player.step(optimiser, loss, key, image)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Key
+from jaxtyping import Array, Key, PyTree
 
+from jaxgen.losses.adversarial import AdversarialLoss
+from jaxgen.losses.penalties import Penalty
 from jaxgen.sharding import minibatches
-from jaxgen.types import Metrics
 
-__all__ = ["Player", "in_training"]
+__all__ = ["Loss", "Player", "check_game", "descend", "dropout_keys", "gradient_of", "in_training"]
+
+Loss = Callable[..., tuple[Array, tuple[Any, Any]]]
+"""(params, statistics, key, *batch) -> the loss, (the statistics after it, what else it says, such as its metrics)."""
+
+Name = TypeVar("Name", bound=str)
+
+DROPOUT = 0x64726F70
+"""Folded into a key, this number gives one that no split of the key gives."""
 
 
 @struct.dataclass
 class Player:
-    """A network in training: `statistics` holds its collections besides `params` (batch normalisation's averages)."""
+    """A network in training."""
 
     params: dict
+    """The parameters."""
     statistics: dict
+    """The network's other collections, such as the averages of batch normalisation."""
     optimiser: optax.OptState
+    """The state of the optimiser."""
 
     @classmethod
     def start(
         cls, network: nn.Module, optimiser: optax.GradientTransformation, key: Key[Array, ""], *inputs: Array | None
     ) -> "Player":
-        """The network before the first step; of the inputs only the shapes are read."""
+        """Returns the network before the first step; of the inputs only the shapes are read."""
         variables = dict(network.init(key, *inputs, train=False))
         params = variables.pop("params")
         return cls(params, variables, optimiser.init(params))
 
     @property
     def variables(self) -> dict:
+        """The parameters and the other collections, as `network.apply` takes them."""
         return {"params": self.params, **self.statistics}
 
-    def accumulated(self, loss: Callable, parts: int, key: Key[Array, ""], *batch: Any) -> tuple[dict, dict, Metrics]:
-        """The gradient of a loss, the statistics after it and its metrics, over the batch in so many parts, one after
-        another, which need the memory of one: gradient and metrics are the means of theirs.
+    def gradient(self, loss: Loss, key: Key[Array, ""], *batch: Any, parts: int = 1) -> tuple[dict, dict, Any]:
+        """Returns the gradient of a loss, the statistics after it and what else it says; see `gradient_of`."""
+        return gradient_of(loss, self.params, self.statistics, key, *batch, parts=parts)
 
-        loss: (params, statistics, key, *part) -> the loss, (statistics, metrics)
+    def step(
+        self,
+        optimiser: optax.GradientTransformation,
+        loss: Loss,
+        key: Key[Array, ""],
+        *batch: Any,
+        parts: int = 1,
+    ) -> tuple["Player", Any, dict]:
+        """Takes one optimiser step along the gradient of a loss.
+
+        The loss is a function (params, statistics, key, *batch) -> value, (statistics, metrics). Its key is for the
+        noise and the dropout in it. With several `parts` the batch is cut, and the gradients of its parts are averaged;
+        see `gradient_of`. Returns the player after the step, the metrics, and the gradient.
         """
-        gradient_of = jax.grad(loss, has_aux=True)
-        if parts == 1:
-            gradient, (statistics, metrics) = gradient_of(self.params, self.statistics, key, *batch)
-            return gradient, statistics, metrics
-
-        def one(carry, part):
-            statistics, total = carry
-            gradient, (statistics, metrics) = gradient_of(self.params, statistics, *part)
-            return (statistics, jax.tree.map(jnp.add, total, gradient)), metrics
-
-        start = self.statistics, jax.tree.map(jnp.zeros_like, self.params)
-        inputs = jax.random.split(key, parts), *minibatches(batch, parts)
-        (statistics, total), metrics = jax.lax.scan(one, start, inputs)
-        return jax.tree.map(lambda x: x / parts, total), statistics, jax.tree.map(lambda x: x.mean(0), metrics)
+        gradient, statistics, metrics = self.gradient(loss, key, *batch, parts=parts)
+        return self.updated(optimiser, gradient, statistics), metrics, gradient
 
     def updated(self, optimiser: optax.GradientTransformation, gradient: dict, statistics: dict) -> "Player":
-        """After one optimiser step along `gradient`."""
+        """Returns the player after one optimiser step along `gradient`."""
         updates, opt_state = optimiser.update(gradient, self.optimiser, self.params)
         return Player(optax.apply_updates(self.params, updates), statistics, opt_state)
+
+
+def descend(
+    players: Mapping[Name, Player],
+    optimiser: optax.GradientTransformation,
+    loss: Loss,
+    key: Key[Array, ""],
+    *batch: Any,
+    parts: int = 1,
+) -> tuple[dict[Name, Player], Any, dict]:
+    """Takes one step of several players, each along its part of the gradient of their joint loss.
+
+    It is `Player.step` with the parameters and the statistics of all players by their names.
+    """
+    params = {name: player.params for name, player in players.items()}
+    statistics = {name: player.statistics for name, player in players.items()}
+    gradient, statistics, metrics = gradient_of(loss, params, statistics, key, *batch, parts=parts)
+    moved = {name: player.updated(optimiser, gradient[name], statistics[name]) for name, player in players.items()}
+    return moved, metrics, gradient
+
+
+def gradient_of(
+    loss: Loss, params: PyTree, statistics: PyTree, key: Key[Array, ""], *batch: Any, parts: int = 1
+) -> tuple[PyTree, PyTree, Any]:
+    """Returns the gradient of a loss by the parameters, the statistics after it, and what else it says.
+
+    The batch is taken in `parts`, one after another, which need the memory of one. The gradient is then the mean of
+    theirs, and so is each array that the loss says. ValueError where the parts do not divide the batch.
+    """
+    gradient = jax.grad(loss, has_aux=True)
+    if parts == 1:
+        found, (statistics, metrics) = gradient(params, statistics, key, *batch)
+        return found, statistics, metrics
+
+    def one(carry, part):
+        statistics, total = carry
+        found, (statistics, metrics) = gradient(params, statistics, *part)
+        return (statistics, jax.tree.map(jnp.add, total, found)), metrics
+
+    start = statistics, jax.tree.map(jnp.zeros_like, params)
+    inputs = jax.random.split(key, parts), *jax.tree.map(lambda x: minibatches(x, parts), batch)
+    (statistics, total), metrics = jax.lax.scan(one, start, inputs)
+    return jax.tree.map(lambda x: x / parts, total), statistics, jax.tree.map(lambda x: x.mean(0), metrics)
 
 
 def in_training(
     network: nn.Module, variables: dict, *inputs: Array | None, key: Key[Array, ""] | None = None
 ) -> tuple[Any, dict]:
-    """The output in training mode, and the statistics after it; `key` is for dropout, where there is any."""
+    """Returns the output in training mode, and the statistics after it; `key` is for dropout, where there is any."""
     mutable = [name for name in variables if name != "params"]
     rngs = {} if key is None else {"dropout": key}
     output, statistics = network.apply(variables, *inputs, train=True, mutable=mutable, rngs=rngs)
     return output, dict(statistics)
+
+
+def dropout_keys(key: Key[Array, ""], n: int) -> Key[Array, "n"]:
+    """Returns n keys for dropout, which differ from all that splitting `key` gives.
+
+    The key may be split before or after, so models whose networks have no dropout draw what they draw without these.
+    """
+    return jax.random.split(jax.random.fold_in(key, DROPOUT), n)
+
+
+def check_game(loss: AdversarialLoss, penalties: Sequence[Penalty]) -> None:
+    """Raises a ValueError where a model's loss and penalties are not the objects that they must be, but names, say."""
+    if not isinstance(loss, AdversarialLoss):
+        raise ValueError(f"loss={loss!r}: an AdversarialLoss is needed, such as jaxgen.losses.hinge")
+    if not isinstance(penalties, Sequence) or not all(isinstance(one, Penalty) for one in penalties):
+        raise ValueError(f"penalties={penalties!r}: a tuple of Penalty is needed, such as (Penalty(jaxgen.losses.r1),)")

@@ -25,21 +25,21 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
-from jaxgen.losses.penalties import PENALTIES
-from jaxgen.models.player import Player, in_training
+from jaxgen.losses.adversarial import AdversarialLoss, wasserstein
+from jaxgen.losses.penalties import Penalty, gradient_penalty, penalise
+from jaxgen.models.player import Loss, Player, check_game, dropout_keys, in_training
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
 __all__ = ["SinGAN", "SinGANState", "scale_sizes"]
 
-GAME = ADVERSARIAL_LOSSES["wasserstein"]
 Size = tuple[int, int]
-Noise = Callable[[int], Array]  # by the scale, in units of the scale's amplitude
+Noise = Callable[[int], Array]
+"""The noise of a scale, in units of the scale's amplitude."""
 
 
 def scale_sizes(size: Size, smallest: int = 25, largest: int = 250, factor: float = 0.75) -> tuple[Size, ...]:
-    """Height and width of the image at each scale, the coarsest first.
+    """Returns height and width of the image at each scale, the coarsest first.
 
     The finest is `size`, made smaller where its longer side exceeds `largest`. The coarsest's shorter side is
     `smallest`; the ratio of neighbours is the nearest to `factor`, from above, that leads there. ValueError for an
@@ -55,60 +55,75 @@ def scale_sizes(size: Size, smallest: int = 25, largest: int = 250, factor: floa
 
 
 def resized(image: Float[Array, "b h w c"], size: Size) -> Float[Array, "b h2 w2 c"]:
-    """Bicubic, antialiased."""
+    """Returns the images at another size (height, width), bicubic and antialiased."""
     return jax.image.resize(image, (len(image), *size, image.shape[-1]), "cubic")
 
 
 @struct.dataclass
 class SinGANState:
-    """Everything that going on needs, of all scales."""
+    """Everything that going on needs, for all scales."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
+    """The number of steps that were taken."""
     key: Any
+    """The key of the steps to come."""
     generators: tuple[Player, ...]
+    """The generator of each scale."""
     discriminators: tuple[Player, ...]
-    amplitudes: Any  # (scales,): of the noise
-    noise: Any  # (1, h, w, 1): z*, from which the coarsest scale reconstructs the image
+    """The discriminator of each scale."""
+    amplitudes: Any  # (scales,)
+    """The amplitude of the noise of each scale."""
+    noise: Any  # (1, h, w, 1)
+    """z*, from which the coarsest scale reconstructs the image."""
 
 
 @dataclass(frozen=True)
 class SinGAN:
-    """A generator and a discriminator for each scale, trained one scale after the other, the coarser ones at rest.
-
-    generator:             (noise, image, train) -> image; of a `width`, doubled every four scales, up to `widest`
-    discriminator:         (image, train) -> logits of patches (b, p, q), as wide
-    shape:                 of the training image; the scales are `scale_sizes(shape[:2], smallest, largest, factor)`
-    steps:                 of each scale; one has `discriminator_steps` and then `generator_steps`
-    reconstruction_weight: α of equation 5
-    penalty_weight:        λ of the gradient penalty
-    noise:                 of a scale after the first, in units of the RMSE of the reconstruction before it
-    scale:                 the one that `step` trains; see `phases`
-    """
+    """A generator and a discriminator for each scale, trained one scale after the other, the coarser ones at rest."""
 
     generator: nn.Module
+    """(noise, image, train) -> image; its `width` is doubled every four scales, up to `widest`."""
     discriminator: nn.Module
+    """(image, train) -> logits of patches (b, p, q), as wide."""
     generator_optimiser: optax.GradientTransformation
+    """The optimiser of each generator."""
     discriminator_optimiser: optax.GradientTransformation
+    """The optimiser of each discriminator."""
     shape: tuple[int, int, int]
+    """The shape of the training image."""
     smallest: int = 25
+    """The shorter side at the coarsest scale, in pixels; see `scale_sizes`."""
     largest: int = 250
+    """The longer side at the finest scale, at most."""
     factor: float = 0.75
+    """The ratio of the sizes of neighbouring scales, at least."""
     widest: int = 128
+    """The largest width of the networks."""
     steps: int = 2000
+    """The number of steps of each scale; one has `discriminator_steps` and then `generator_steps`."""
     discriminator_steps: int = 3
+    """The number of steps of the discriminator in a step."""
     generator_steps: int = 3
+    """The number of steps of the generator in a step."""
     reconstruction_weight: float = 10.0
-    penalty_weight: float = 0.1
+    """α of equation 5."""
+    penalties: tuple[Penalty, ...] = (Penalty(gradient_penalty, 0.1),)
+    """Terms that are added to D's loss. Slopes are those of a patch, not of the image."""
+    loss: AdversarialLoss = wasserstein
+    """The game of the patches."""
     noise: float = 0.1
+    """The noise of a scale after the first, in units of the RMSE of the reconstruction before it."""
     scale: int = 0
+    """The scale that `step` trains; see `phases`."""
 
     def __post_init__(self):
+        check_game(self.loss, self.penalties)
         if not 0 <= self.scale < len(self.sizes):
             raise ValueError(f"scale {self.scale}: 0 to {len(self.sizes) - 1} are the scales of this image")
 
     @property
     def sizes(self) -> tuple[Size, ...]:
-        """Of the image at the scales, the coarsest first."""
+        """The sizes of the image at the scales, the coarsest first."""
         return scale_sizes(self.shape[:2], self.smallest, self.largest, self.factor)
 
     @property
@@ -117,7 +132,7 @@ class SinGAN:
         return tuple(dataclasses.replace(self, scale=i) for i in range(len(self.sizes)))
 
     def init(self, key: Key[Array, ""], batch: Batch) -> SinGANState:
-        """The state before the first step; of `batch`, arrays or their shapes, only shapes are read.
+        """Returns the state before the first step; only the shapes of `batch` are read.
 
         ValueError for an image of another shape than the model's.
         """
@@ -139,7 +154,7 @@ class SinGAN:
         )
 
     def step(self, state: SinGANState, batch: Batch) -> tuple[SinGANState, Metrics]:
-        """Steps of the scale's players on the first image of the batch, each with noise of its own.
+        """Takes steps of the scale's players on the first image of the batch, each with noise of its own.
 
         A scale begins with the weights of the one before, where they are as wide. Metrics are means over the steps.
         """
@@ -153,18 +168,21 @@ class SinGAN:
         first, rest = ([x[part] for x in inputs] for part in (slice(split), slice(split, None)))
         again = self._fixed(state)(i), self._below(state, 1, self._fixed(state))
         keys = jax.random.split(penalty_key, self.discriminator_steps)
+        generator_keys = dropout_keys(penalty_key, self.generator_steps)
 
         def discriminator_step(player, inputs):
-            key, *inputs = inputs
-            fake, _ = in_training(self._generator(i), state.generators[i].variables, *inputs)
-            return self._discriminator_step(player, key, real, fake)
+            loss = self._discriminator_loss(state, real)
+            player, metrics, _ = player.step(self.discriminator_optimiser, loss, *inputs)
+            return player, metrics
 
         discriminator, metrics = jax.lax.scan(discriminator_step, state.discriminators[i], (keys, *first))
-        generator, more = jax.lax.scan(
-            lambda player, inputs: self._generator_step(player, discriminator, real, inputs, again),
-            state.generators[i],
-            rest,
-        )
+
+        def generator_step(player, inputs):
+            loss = self._generator_loss(discriminator, real, again)
+            player, metrics, _ = player.step(self.generator_optimiser, loss, *inputs)
+            return player, metrics
+
+        generator, more = jax.lax.scan(generator_step, state.generators[i], (generator_keys, *rest))
         metrics = jax.tree.map(jnp.mean, metrics | more)
         metrics |= {"scale": jnp.float32(i), "noise_amplitude": state.amplitudes[i]}
         state = state.replace(
@@ -175,50 +193,56 @@ class SinGAN:
         )
         return state, metrics
 
-    def _discriminator_step(self, player: Player, key, real: Array, fake: Array) -> tuple[Player, Metrics]:
-        network = self._discriminator(self.scale)
+    def _discriminator_loss(self, state: SinGANState, real: Array) -> Loss:
+        """The game and the penalties, on what the scale's generator makes of noise and of the image below."""
+        i, network = self.scale, self._discriminator(self.scale)
 
-        def loss(params):
-            on_real, statistics = in_training(network, {**player.variables, "params": params}, real)
-            on_fake, statistics = in_training(network, {"params": params, **statistics}, fake)
+        def loss(params, statistics, key, noise, below):
+            made_key, real_key, fake_key, critic_key = dropout_keys(key, 4)
+            fake, _ = in_training(self._generator(i), state.generators[i].variables, noise, below, key=made_key)
+            variables = {"params": params, **statistics}
+            on_real, statistics = in_training(network, variables, real, key=real_key)
+            variables = {"params": params, **statistics}
+            on_fake, statistics = in_training(network, variables, fake, key=fake_key)
+            after = {"params": params, **statistics}
 
             def critic(image):
                 # Of patches, as the judgement is: the norm of a patch's gradient, not of the image's, is to be 1.
-                logits, _ = in_training(network, {"params": params, **statistics}, image)
+                logits, _ = in_training(network, after, image, key=critic_key)
                 return logits.sum((1, 2)) / math.prod(logits.shape[1:]) ** 0.5
 
-            value = GAME.discriminator(on_real, on_fake)
-            penalty = PENALTIES["gradient_penalty"](critic, key, real, fake)
+            value = self.loss.discriminator(on_real, on_fake)
+            penalty, penalty_metrics = penalise(self.penalties, state.step, critic, key, real, fake)
             metrics = {
                 "discriminator_loss": value,
-                "discriminator_real": on_real.mean(),
-                "discriminator_fake": on_fake.mean(),
-                "penalty": penalty,
+                "discriminator_real": self.loss.output(on_real).mean(),
+                "discriminator_fake": self.loss.output(on_fake).mean(),
             }
-            return value + self.penalty_weight * penalty, (statistics, metrics)
+            return value + penalty, (statistics, metrics | penalty_metrics)
 
-        (_, (statistics, metrics)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
-        return player.updated(self.discriminator_optimiser, gradient, statistics), metrics
+        return loss
 
-    def _generator_step(self, player: Player, discriminator: Player, real, inputs, again) -> tuple[Player, Metrics]:
-        """One step on the game and on the reconstruction from `again`, fixed noise and what is below it."""
-        i = self.scale
+    def _generator_loss(self, discriminator: Player, real: Array, again: tuple[Array, Array]) -> Loss:
+        """The game and the reconstruction from `again`, fixed noise and the image below."""
+        network, judge = self._generator(self.scale), self._discriminator(self.scale)
 
-        def loss(params):
-            fake, statistics = in_training(self._generator(i), {**player.variables, "params": params}, *inputs)
-            judged, _ = in_training(self._discriminator(i), discriminator.variables, fake)
-            made, statistics = in_training(self._generator(i), {"params": params, **statistics}, *again)
-            value, error = GAME.generator(judged), jnp.square(made - real).mean()
+        def loss(params, statistics, key, noise, below):
+            made_key, fake_key, real_key, again_key = dropout_keys(key, 4)
+            variables = {"params": params, **statistics}
+            fake, statistics = in_training(network, variables, noise, below, key=made_key)
+            judged, _ = in_training(judge, discriminator.variables, fake, key=fake_key)
+            on_real, _ = in_training(judge, discriminator.variables, real, key=real_key)
+            made, statistics = in_training(network, {"params": params, **statistics}, *again, key=again_key)
+            value, error = self.loss.generator(on_real, judged), jnp.square(made - real).mean()
             metrics = {"generator_loss": value, "reconstruction_mse": error}
             return value + self.reconstruction_weight * error, (statistics, metrics)
 
-        (_, (statistics, metrics)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
-        return player.updated(self.generator_optimiser, gradient, statistics), metrics
+        return loss
 
     def sample(
-        self, state: SinGANState, key: Key[Array, ""], n: int, size: Size | None = None
+        self, state: SinGANState, key: Key[Array, ""], n: int, *, size: Size | None = None
     ) -> Float[Array, "n h w c"]:
-        """n images in [-1, 1] of the finest scale's size, or of `size` (height, width), which may be of any aspect.
+        """Returns n images in [-1, 1] of the finest scale's size, or of `size` (height, width) with any aspect.
 
         Scales that are not trained yet only enlarge.
         """
@@ -226,15 +250,16 @@ class SinGAN:
         return self._through(state, jnp.zeros((n, *sizes[0], self.shape[2])), 0, self._random(key, n, sizes), sizes)
 
     def reconstruct(self, state: SinGANState) -> Float[Array, "1 h w c"]:
-        """The training image, as the fixed noise z* makes it."""
+        """Returns the training image, as the fixed noise z* makes it."""
         image = jnp.zeros((1, *self.sizes[0], self.shape[2]))
         return self._through(state, image, 0, self._fixed(state), self.sizes)
 
     def refine(
         self, state: SinGANState, key: Key[Array, ""], image: Float[Array, "b h w c"], scale: int
     ) -> Float[Array, "b h2 w2 c"]:
-        """The image as the training image would have it from `scale` on (section 4): a clipart becomes a picture, what
-        was edited or pasted in becomes part of it.
+        """Returns the image as the training image would have it from `scale` on (section 4).
+
+        A clipart becomes a picture; what was edited or pasted in becomes part of it.
 
         The image is shrunk to the scale before, so the detail is the model's; the result has its aspect, at the
         training image's height. ValueError for a scale that is not above the coarsest.
@@ -249,8 +274,11 @@ class SinGAN:
     def super_resolve(
         self, state: SinGANState, key: Key[Array, ""], image: Float[Array, "b h w c"], factor: float = 4.0
     ) -> Float[Array, "b h2 w2 c"]:
-        """The image enlarged `factor` times, in about the pyramid's ratio each time, the finest scale adding its detail
-        (section 4). ValueError for a factor that does not enlarge, and for a model of one scale."""
+        """Returns the image enlarged `factor` times, the finest scale adding its detail each time (section 4).
+
+        It grows in about the pyramid's ratio each time. ValueError for a factor that does not enlarge, and for a model
+        of one scale.
+        """
         if not factor > 1 or len(self.sizes) == 1:
             raise ValueError(f"factor {factor}, {len(self.sizes)} scales: more than 1 of both is needed")
         last = len(self.sizes) - 1
@@ -273,11 +301,13 @@ class SinGAN:
         beta: float | Array = 0.9,
         start: int = 0,
     ) -> Float[Array, "frames h w c"]:
-        """Frames of a video that begins near the training image: a random walk of the noise from `start` on, the scales
-        before it being those of the reconstruction (section 4 and the supplement's equation).
+        """Returns the frames of a video that begins near the training image.
+
+        They follow a random walk of the noise from the scale `start` on; the scales before it are those of the
+        reconstruction (section 4 and the supplement's equation).
 
         alpha: how strongly the walk is drawn back to the reconstruction's noise, 0 to 1
-        beta:  how smooth it is: the share of the last move in the next, 0 to 1
+        beta:  the share of the last move in the next, 0 to 1: how smooth the walk is
         """
         if not 0 <= start < len(self.sizes):
             raise ValueError(f"start {start}: 0 to {len(self.sizes) - 1} are the scales of this image")

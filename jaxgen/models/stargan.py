@@ -20,14 +20,14 @@ from flax import linen as nn
 from flax import struct
 from jaxtyping import Array, Float, Int, Key
 
-from jaxgen.losses.adversarial import wasserstein_critic, wasserstein_generator
-from jaxgen.losses.penalties import gradient_penalty
-from jaxgen.models.player import Player, in_training
+from jaxgen.losses.adversarial import AdversarialLoss, wasserstein
+from jaxgen.losses.penalties import Penalty, gradient_penalty, penalise
+from jaxgen.models.player import Loss, Player, check_game, dropout_keys, in_training
 from jaxgen.pixels import normalise
 from jaxgen.sharding import minibatches
 from jaxgen.types import Batch, Metrics
 
-__all__ = ["StarGAN", "StarGANState"]
+__all__ = ["StarGAN", "StarGANState", "exchanged"]
 
 Attributes = Int[Array, "b k"]
 
@@ -37,9 +37,13 @@ class StarGANState:
     """Everything that going on needs."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
+    """The number of steps that were taken."""
     key: Any
+    """The key of the steps to come."""
     generator: Player
+    """The generator in training."""
     discriminator: Player
+    """The discriminator in training."""
 
 
 @dataclass(frozen=True)
@@ -48,29 +52,35 @@ class StarGAN:
 
     A batch has `image`, `attributes` (b, k), 0 or 1, and if it mixes several data sets with attributes of their own
     `set` (b,): the attributes of the other sets are unknown, and 0.
-
-    generator:             (image, attributes, train) -> images in [-1, 1]. Of several data sets the attributes are
-                           followed by the mask vector, the one-hot number of the set (section 3.3)
-    discriminator:         (image, train) -> critic values of any shape, and logits (b, k) of the attributes
-    groups:                in the order of the attributes, how many make a group: of a group of several exactly one is
-                           1, a group of one says yes or no
-    sets:                  of each group the data set that labels it; (): there is one data set
-    discriminator_steps:   for each of the generator; a batch holds so many minibatches
-    classification_weight, reconstruction_weight, penalty_weight: λ_cls, λ_rec (equations 5 and 6), λ_gp (8)
     """
 
     generator: nn.Module
+    """(image, attributes, train) -> images in [-1, 1]. With several data sets the attributes are followed by the mask
+    vector, the one-hot number of the set (section 3.3)."""
     discriminator: nn.Module
+    """(image, train) -> critic values of any shape, and logits (b, k) of the attributes."""
     generator_optimiser: optax.GradientTransformation
+    """The optimiser of the generator."""
     discriminator_optimiser: optax.GradientTransformation
+    """The optimiser of the discriminator."""
     groups: Sequence[int]
+    """The sizes of the groups of attributes, in the order of the attributes: of a group of several exactly one is 1, a
+    group of one says yes or no."""
     sets: Sequence[int] = ()
+    """The data set that labels each group; (): there is one data set."""
     discriminator_steps: int = 5
+    """The number of steps of the discriminator for each of the generator; a batch holds a minibatch for each."""
     classification_weight: float | Array = 1.0
+    """λ_cls of equations 5 and 6."""
     reconstruction_weight: float | Array = 10.0
-    penalty_weight: float | Array = 10.0
+    """λ_rec of equation 6."""
+    penalties: tuple[Penalty, ...] = (Penalty(gradient_penalty, 10.0),)
+    """Terms that are added to D's loss; by default that of equation 8, with λ_gp = 10."""
+    loss: AdversarialLoss = wasserstein
+    """The game of the critic values."""
 
     def __post_init__(self):
+        check_game(self.loss, self.penalties)
         if not self.groups or min(self.groups) < 1:
             raise ValueError(f"groups={self.groups}: at least one, of at least one attribute each")
         if self.sets and (len(self.sets) != len(self.groups) or {*self.sets} != {*range(max(self.sets) + 1)}):
@@ -82,11 +92,11 @@ class StarGAN:
 
     @property
     def minibatches(self) -> int:
-        """Minibatches in the batch of one step: each discriminator step has its own."""
+        """The number of minibatches in the batch of one step: each discriminator step has its own."""
         return self.discriminator_steps
 
     def init(self, key: Key[Array, ""], batch: Batch) -> StarGANState:
-        """The state before the first step; of `batch`, arrays or their shapes, only shapes are read.
+        """Returns the state before the first step; only the shapes of `batch` are read.
 
         ValueError where the attributes are not those of `groups`, and the generator's images not of the data's shape.
         """
@@ -106,90 +116,101 @@ class StarGAN:
         return StarGANState(jnp.int32(0), key, generator, discriminator)
 
     def step(self, state: StarGANState, batch: Batch) -> tuple[StarGANState, Metrics]:
-        """The steps of D, each on a minibatch of its own, then one of G on the last of them. Targets are the
-        attributes of other images of the minibatch, and of the same data set.
+        """Takes the steps of D, each on a minibatch of its own, then one of G on the last of them.
 
-        Metrics of D are means over its steps.
+        Targets are the attributes of other images of the minibatch, and of the same data set. Metrics of D are means
+        over its steps.
         """
         key, discriminator_key, generator_key = jax.random.split(state.key, 3)
         keys = jax.random.split(discriminator_key, self.discriminator_steps)
         parts = self._minibatches(batch)
 
         def discriminator_step(player, inputs):
-            return self._discriminator_step(player, state.generator, *inputs)
+            loss = self._discriminator_loss(state)
+            player, metrics, _ = player.step(self.discriminator_optimiser, loss, *inputs)
+            return player, metrics
 
-        discriminator, metrics = jax.lax.scan(discriminator_step, state.discriminator, (keys, parts))
-        last = jax.tree.map(lambda x: x[-1], parts)
-        generator, generator_metrics = self._generator_step(state.generator, discriminator, generator_key, last)
+        discriminator, metrics = jax.lax.scan(discriminator_step, state.discriminator, (keys, *parts))
+        last = [x[-1] for x in parts]
+        loss = self._generator_loss(discriminator)
+        generator, generator_metrics, _ = state.generator.step(self.generator_optimiser, loss, generator_key, *last)
         metrics = jax.tree.map(jnp.mean, metrics) | generator_metrics
         return StarGANState(state.step + 1, key, generator, discriminator), metrics
 
-    def _discriminator_step(self, player: Player, generator: Player, key, batch) -> tuple[Player, Metrics]:
-        """Equation 5, with the gradient penalty of equation 8: its slope is that of the sum of an image's values, as in
-        the authors' code."""
-        image, attributes, which = batch
-        target_key, penalty_key = jax.random.split(key)
-        target = self._target(self._exchanged(target_key, attributes, which), which)
-        fake, _ = in_training(self.generator, generator.variables, image, target)
+    def _discriminator_loss(self, state: StarGANState) -> Loss:
+        """Equation 5 and the penalties; the slope of an image is that of the sum of its values, as in the authors'
+        code."""
 
-        def loss(params):
-            def judge(x):
-                return in_training(self.discriminator, {**player.variables, "params": params}, x)
+        def loss(params, statistics, key, image, attributes, which):
+            target_key, penalty_key = jax.random.split(key)
+            made_key, real_key, fake_key, critic_key = dropout_keys(key, 4)
+            target = self._target(exchanged(target_key, attributes, which), which)
+            fake, _ = in_training(self.generator, state.generator.variables, image, target, key=made_key)
 
-            (real, logits), statistics = judge(image)
-            (judged, _), _ = judge(fake)
-            value = wasserstein_critic(real, judged)
-            classification = self._classification(logits, attributes, which)
-            penalty = gradient_penalty(lambda x: judge(x)[0][0], penalty_key, image, fake)
-            total = value + self.classification_weight * classification + self.penalty_weight * penalty
+            def judge(x, key):
+                return in_training(self.discriminator, {"params": params, **before}, x, key=key)
+
+            before = statistics
+            (real, logits), statistics = judge(image, real_key)
+            (judged, _), _ = judge(fake, fake_key)
+            value = self.loss.discriminator(real, judged)
+            classification = self.classification(logits, attributes, which)
+            penalty, penalty_metrics = penalise(
+                self.penalties, state.step, lambda x: judge(x, critic_key)[0][0], penalty_key, image, fake
+            )
+            total = value + self.classification_weight * classification + penalty
             metrics = {
                 "discriminator_loss": value,
                 "discriminator_classification": classification,
-                "penalty": penalty,
-                "discriminator_real": real.mean(),
-                "discriminator_fake": judged.mean(),
+                "discriminator_real": self.loss.output(real).mean(),
+                "discriminator_fake": self.loss.output(judged).mean(),
             }
-            return total, (statistics, metrics)
+            return total, (statistics, metrics | penalty_metrics)
 
-        (_, (statistics, metrics)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
-        return player.updated(self.discriminator_optimiser, gradient, statistics), metrics
+        return loss
 
-    def _generator_step(self, player: Player, discriminator: Player, key, batch) -> tuple[Player, Metrics]:
+    def _generator_loss(self, discriminator: Player) -> Loss:
         """Equation 6."""
-        image, attributes, which = batch
-        wanted = self._exchanged(key, attributes, which)
 
-        def loss(params):
-            variables = {**player.variables, "params": params}
-            fake, statistics = in_training(self.generator, variables, image, self._target(wanted, which))
-            (values, logits), _ = in_training(self.discriminator, discriminator.variables, fake)
-            variables = {**variables, **statistics}
-            again, statistics = in_training(self.generator, variables, fake, self._target(attributes, which))
+        def loss(params, statistics, key, image, attributes, which):
+            made_key, judged_key, real_key, again_key = dropout_keys(key, 4)
+            wanted = exchanged(key, attributes, which)
+            variables, judge = {"params": params, **statistics}, discriminator.variables
+            target = self._target(wanted, which)
+            fake, statistics = in_training(self.generator, variables, image, target, key=made_key)
+            (values, logits), _ = in_training(self.discriminator, judge, fake, key=judged_key)
+            (on_real, _), _ = in_training(self.discriminator, judge, image, key=real_key)
+            variables, target = {**variables, **statistics}, self._target(attributes, which)
+            again, statistics = in_training(self.generator, variables, fake, target, key=again_key)
             metrics = {
-                "generator_loss": wasserstein_generator(values),
-                "generator_classification": self._classification(logits, wanted, which),
+                "generator_loss": self.loss.generator(on_real, values),
+                "generator_classification": self.classification(logits, wanted, which),
                 "reconstruction": jnp.abs(again - image).mean(),
             }
             adversarial, classification, reconstruction = metrics.values()
             weighed = self.classification_weight * classification + self.reconstruction_weight * reconstruction
             return adversarial + weighed, (statistics, metrics)
 
-        (_, (statistics, metrics)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
-        return player.updated(self.generator_optimiser, gradient, statistics), metrics
+        return loss
 
     def translate(
         self, state: StarGANState, image: Array, attributes: Attributes, which: Int[Array, "..."] | int = 0
     ) -> Float[Array, "b h w c"]:
-        """Images (uint8, or float in [-1, 1]) with the target attributes, in [-1, 1]; of several data sets `which` is
-        the one whose attributes these are, from 0."""
+        """Returns images (uint8, or float in [-1, 1]) with the target attributes, in [-1, 1].
+
+        With several data sets, `which` is the one whose attributes these are, counted from 0.
+        """
         target = self._target(attributes, jnp.broadcast_to(which, len(image)))
         return self.generator.apply(state.generator.variables, normalise(image), target, train=False)
 
     def translate_to_all(
         self, state: StarGANState, image: Array, attributes: Attributes | None = None
     ) -> Float[Array, "b k h w c"]:
-        """Each image translated to each domain: attribute by attribute, those of the same data set as they are but for
-        the group of this one (`with_attribute`). By default the images' attributes are those that D reads."""
+        """Returns each image translated to each domain.
+
+        A domain is an attribute; the others of its data set stay, but for those of its group (`with_attribute`). By
+        default the images' attributes are those that D reads.
+        """
         if attributes is None:
             attributes = self.classify(state, image)
         made = [
@@ -198,7 +219,7 @@ class StarGAN:
         return jnp.stack(made, axis=1)
 
     def classify(self, state: StarGANState, image: Array) -> Attributes:
-        """The attributes of all data sets as D reads them: of each group the most probable."""
+        """Returns the attributes of all data sets as D reads them: in each group the most probable."""
         _, logits = self.discriminator.apply(state.discriminator.variables, normalise(image), train=False)
         found = []
         for _, columns in self._columns():
@@ -208,8 +229,11 @@ class StarGAN:
         return jnp.concatenate(found, axis=1)
 
     def with_attribute(self, attributes: Attributes, column: int) -> tuple[Attributes, int]:
-        """The target for the domain `column`, and its data set: this attribute 1 in place of the others of its group, a
-        group of one reversed; all else as in `attributes`, but 0 where another set labels it."""
+        """Returns the target for the domain `column`, and its data set.
+
+        The attribute is 1 in place of the others of its group, and a group of one is reversed. All else is as in
+        `attributes`, but 0 where another set labels it.
+        """
         own = next(which for which, columns in self._columns() if columns.start <= column < columns.stop)
         parts = []
         for which, columns in self._columns():
@@ -221,20 +245,23 @@ class StarGAN:
         return jnp.concatenate(parts, axis=1), own
 
     def _columns(self) -> list[tuple[int, slice]]:
-        """Of each group its data set and its columns."""
+        """The data set and the columns of each group."""
         ends = list(accumulate(self.groups))
         slices = [slice(end - size, end) for end, size in zip(ends, self.groups, strict=True)]
         return list(zip(self.sets or [0] * len(slices), slices, strict=True))
 
     def _target(self, attributes: Attributes, which: Int[Array, "b"]) -> Float[Array, "b t"]:
-        """What G is told: the attributes, and of several data sets the mask vector."""
+        """What G is told: the attributes, and with several data sets the mask vector."""
         parts = [attributes.astype(jnp.float32)]
         if self.sets:
             parts.append(jax.nn.one_hot(which, max(self.sets) + 1))
         return jnp.concatenate(parts, axis=1)
 
-    def _classification(self, logits: Float[Array, "b k"], attributes: Attributes, which: Int[Array, "b"]) -> Array:
-        """The cross-entropy of the attributes (equations 2 and 3), summed over the groups of each image's data set."""
+    def classification(self, logits: Float[Array, "b k"], attributes: Attributes, which: Int[Array, "b"]) -> Array:
+        """Returns the cross-entropy of the attributes (equations 2 and 3), a mean over the images.
+
+        It is summed over the groups of each image's data set; the attributes of other sets do not count.
+        """
         total = 0.0
         for own, columns in self._columns():
             x, wanted = logits[:, columns], attributes[:, columns].astype(jnp.float32)
@@ -245,13 +272,13 @@ class StarGAN:
             total += jnp.where(which == own, value, 0.0).mean()
         return total
 
-    @staticmethod
-    def _exchanged(key, attributes: Attributes, which: Int[Array, "b"]) -> Attributes:
-        """The attributes in random order, within each data set."""
-        shuffled = jnp.lexsort((jax.random.uniform(key, which.shape), which))
-        return attributes[jnp.zeros_like(shuffled).at[jnp.argsort(which, stable=True)].set(shuffled)]
-
     def _minibatches(self, batch: Batch) -> tuple[Array, Array, Array]:
         """Images, attributes and data sets as (minibatches, m, ...)."""
         which = batch["set"] if self.sets else jnp.zeros(len(batch["image"]), jnp.int32)
         return minibatches((normalise(batch["image"]), batch["attributes"], which), self.discriminator_steps)
+
+
+def exchanged(key: Key[Array, ""], attributes: Attributes, which: Int[Array, "b"]) -> Attributes:
+    """Returns the attributes in random order, within each data set; `which` is the set of each image."""
+    shuffled = jnp.lexsort((jax.random.uniform(key, which.shape), which))
+    return attributes[jnp.zeros_like(shuffled).at[jnp.argsort(which, stable=True)].set(shuffled)]

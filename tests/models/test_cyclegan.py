@@ -1,12 +1,14 @@
 import dataclasses
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import linen as nn
 
+from jaxgen.losses import Penalty, hinge, r1
 from jaxgen.models import CycleGAN
 from jaxgen.models.cyclegan import ImagePool
 from jaxgen.pixels import normalise
@@ -17,17 +19,23 @@ SHAPE = (4, 4, 1)
 class Affine(nn.Module):
     """A translator with a gain and an offset."""
 
+    dropout: float = 0.0
+
     @nn.compact
     def __call__(self, image, *, train=False):
+        image = nn.Dropout(self.dropout, deterministic=not train)(image)
         return image * self.param("gain", nn.initializers.normal(1), ()) + self.param("offset", nn.zeros, ())
 
 
 class Mean(nn.Module):
     """A discriminator that sees the mean: a logit for each image."""
 
+    dropout: float = 0.0
+
     @nn.compact
     def __call__(self, image, *, train=False):
-        return nn.Dense(1)(nn.tanh(nn.Dense(4)(image.reshape(len(image), -1))))
+        hidden = nn.tanh(nn.Dense(4)(image.reshape(len(image), -1)))
+        return nn.Dense(1)(nn.Dropout(self.dropout, deterministic=not train)(hidden))
 
 
 def model(**options):
@@ -119,6 +127,53 @@ def close(a, b):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), a, b)
 
 
+def fresh(state):
+    """The state for one more use of its key."""
+    return state.replace(key=jax.random.clone(state.key))
+
+
+def test_dropout_in_all_players():
+    data, plain = batch(), model()
+    dropping = dataclasses.replace(
+        plain,
+        generator_a=Affine(0.5),
+        generator_b=Affine(0.5),
+        discriminator_a=Mean(0.5),
+        discriminator_b=Mean(0.5),
+    )
+    state = plain.init(jax.random.key(0), data)
+    one, again, none = (jax.jit(gan.step)(fresh(state), data)[0] for gan in (dropping, dropping, plain))
+    close(one.generators, again.generators)
+    for name in "ab":
+        for players in ("generators", "discriminators"):
+            a, b = (jax.flatten_util.ravel_pytree(getattr(s, players)[name].params)[0] for s in (one, none))
+            assert float(jnp.abs(a - b).max()) > 1e-4
+
+
+def test_each_discriminator_has_the_game_and_the_penalties():
+    """One step of D at rate 0.1 along ½ hinge + 3 R1, all by hand."""
+    gan, data = model(loss=hinge, penalties=(Penalty(r1, 3.0),)), batch()
+    state = gan.init(jax.random.key(0), data)
+    new, metrics = jax.jit(gan.step)(state, data)
+    a, b = normalise(data["a"]), normalise(data["b"])
+    for name, real, source in (("a", a, b), ("b", b, a)):
+        fake = Affine().apply({"params": state.generators[name].params}, source)
+
+        def slope(params, real=real):
+            gradient = jax.grad(lambda x: Mean().apply({"params": params}, x).sum())(real)
+            return 0.5 * jnp.square(gradient).sum((1, 2, 3)).mean()
+
+        def loss(params, real=real, fake=fake, slope=slope):
+            on_real, on_fake = (Mean().apply({"params": params}, x) for x in (real, fake))
+            game = jnp.maximum(0, 1 - on_real).mean() + jnp.maximum(0, 1 + on_fake).mean()
+            return 0.5 * game + 3 * slope(params)
+
+        params = state.discriminators[name].params
+        wanted = jax.tree.map(lambda x, g: x - 0.1 * g, params, jax.grad(loss)(params))
+        close(new.discriminators[name].params, wanted)
+        assert float(metrics[f"penalty_{name}"]) == pytest.approx(float(slope(params)), rel=1e-4)
+
+
 def test_it_finds_the_negative():
     """b is dark where a is bright: the affine translators end near -1, and each undoes the other."""
     adam = optax.adam(2e-2, 0.5)
@@ -142,6 +197,8 @@ def test_it_finds_the_negative():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="pool_size=-1: 0 or more"):
         model(pool_size=-1)
+    with pytest.raises(ValueError, match="loss='hinge': an AdversarialLoss is needed"):
+        model(loss="hinge")
     data = batch()
     colour = {**data, "b": jnp.repeat(data["b"], 3, axis=-1)}
     with pytest.raises(ValueError, match="domains of 1 and 3 channels: identity_weight=0"):

@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
+from jaxgen.losses import Penalty, hinge, r1, r2
 from jaxgen.models import DiscoGAN
 from jaxgen.models.discogan import feature_matching
 from jaxgen.networks import DiscoGANDiscriminator, DiscoGANGenerator
@@ -65,6 +67,39 @@ def test_the_rate_changes_where_the_curriculum_says(curriculum):
     first = state.replace(step=jnp.int32(0))  # minibatches 1 and 2
     heeds = difference(step(first, data)[0].generators, step(first.replace(discriminators=louder), data)[0].generators)
     assert (heeds > 0) == (curriculum > 2)
+
+
+class Drops(nn.Module):
+    """A network that forgets a share of its image."""
+
+    rate: float
+    judges: bool
+
+    @nn.compact
+    def __call__(self, image, *, train=False):
+        x = nn.Dropout(self.rate, deterministic=not train)(image)
+        x = nn.Conv(1, (3, 3))(x)
+        return (x.mean((1, 2, 3)), [x]) if self.judges else nn.tanh(x)
+
+
+def test_dropout_in_all_players_and_penalties():
+    """The dropout of a step is its own, though the state's key stays."""
+    data, adam = batch(), optax.adam(1e-3)
+
+    def gan(rate):
+        players = [Drops(rate, False)] * 2 + [Drops(rate, True)] * 2
+        return DiscoGAN(*players, adam, adam, loss=hinge, penalties=(Penalty(r1, 1.0), Penalty(r2, 1.0)))
+
+    state = gan(0.5).init(jax.random.key(0), data)
+    step = jax.jit(gan(0.5).step)
+    (one, metrics), (again, _), (none, _) = step(state, data), step(state, data), jax.jit(gan(0.0).step)(state, data)
+    later, _ = step(state.replace(step=state.step + 1), data)
+    assert difference(one.generators, again.generators) == 0
+    for players in ("generators", "discriminators"):
+        found = getattr(one, players)
+        assert difference(found, getattr(none, players)) > 1e-5
+        assert difference(found, getattr(later, players)) > 1e-5
+    assert {"penalty_r1_a", "penalty_r1_b", "penalty_r2_a", "penalty_r2_b"} < metrics.keys()
 
 
 def test_it_learns_to_reconstruct():

@@ -5,39 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import linen as nn
+from small_gans import SHAPE, Linear, again, batch, convolutional, dense, largest_difference
 
-from jaxgen.models import GAN
-from jaxgen.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
-
-SHAPE = (8, 8, 1)
-
-
-def dense(**options):
-    classes = options.get("classes", 0)
-    generator = MLPGenerator(SHAPE, 8, (16,), classes)
-    discriminator = MLPDiscriminator((16,), 8, 8, classes)
-    return GAN(generator, discriminator, optax.adam(1e-3, 0.5), optax.adam(1e-3, 0.5), latent=4, **options)
-
-
-def convolutional(**options):
-    generator, discriminator = DCGANGenerator(SHAPE, width=4), DCGANDiscriminator(width=4)
-    return GAN(generator, discriminator, optax.adam(1e-3, 0.5), optax.adam(1e-3, 0.5), latent=4, **options)
-
-
-def batch(n=8, seed=0):
-    rng = np.random.default_rng(seed)
-    image = rng.integers(0, 256, (n, *SHAPE)).astype(np.uint8)
-    return {"image": jnp.array(image), "label": jnp.arange(n, dtype=jnp.int32) % 3}
-
-
-def again(state):
-    """The state for one more use: its key may be consumed twice here."""
-    return state.replace(key=jax.random.clone(state.key))
-
-
-def largest_difference(a, b):
-    return max(float(jnp.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+from jaxgen import losses
 
 
 def test_each_discriminator_step_has_a_minibatch_of_its_own():
@@ -69,15 +39,7 @@ def test_batch_that_k_does_not_divide_is_refused():
         gan.step(gan.init(jax.random.key(0), batch(8)), batch(8))
 
 
-class Linear(nn.Module):
-    """D(x) = w · x: a discriminator whose gradients are known."""
-
-    @nn.compact
-    def __call__(self, image, label=None, *, train=False):
-        return nn.Dense(1, use_bias=False)(image.reshape(len(image), -1))[:, 0]
-
-
-@pytest.mark.parametrize("loss", ["minimax", "non_saturating"])
+@pytest.mark.parametrize("loss", [losses.minimax, losses.non_saturating])
 def test_players_follow_the_gradients_of_the_paper(loss):
     """One step of SGD on a linear discriminator against the gradient of equation 1, computed by hand."""
     gan = dataclasses.replace(
@@ -176,7 +138,8 @@ def test_the_game_learns_a_point():
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"loss": "magic"}, "choose from minimax"), ({"discriminator_steps": 0}, "at least 1")]
+    ("options", "message"),
+    [({"loss": "magic"}, "loss='magic': an AdversarialLoss is needed"), ({"discriminator_steps": 0}, "at least 1")],
 )
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -8,19 +8,13 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
-from test_gan import again, batch, convolutional, dense, largest_difference
+from small_gans import Shift, again, batch, convolutional, dense, largest_difference
 
-from jaxgen.losses import PENALTIES
+from jaxgen import losses
 from jaxgen.models import GAN
+from jaxgen.models.augmentation import adaptive, diff_augment
+from jaxgen.models.gan import pack
 from jaxgen.networks import DCGANDiscriminator, DCGANGenerator
-
-
-class Shift(nn.Module):
-    """G(z) = z + a: the generator of the smallest games."""
-
-    @nn.compact
-    def __call__(self, latent, label=None, *, train=False):
-        return latent + self.param("shift", nn.initializers.constant(0.5), (2,))
 
 
 class Bend(nn.Module):
@@ -40,33 +34,38 @@ def small(**options):
 points = {"image": jax.random.normal(jax.random.key(7), (6, 2)) + 2}
 
 
-@pytest.mark.parametrize("loss", ["minimax", "non_saturating", "wasserstein"])
+@pytest.mark.parametrize("loss", [losses.minimax, losses.non_saturating, losses.wasserstein])
 @pytest.mark.parametrize("unroll", [1, 3])
 @pytest.mark.usefixtures("x64")
 def test_unrolled_gradient_equals_finite_differences(loss, unroll):
-    """d/da of the loss at the end of K steps of D's real optimiser, each along its own gradient."""
+    """d/da of the loss at the end of K steps of D's real optimiser, each along its own gradient, taken by hand."""
     gan = small(loss=loss, unroll=unroll)
     data = {"image": points["image"].astype(jnp.float64)}
     state = jax.tree.map(
         lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, gan.init(jax.random.key(0), data)
     )
-    state = state.replace(step=jnp.int32(0))
     key = jax.random.key(3)
-    player, _ = gan._generator_step(state.generator, state.discriminator, jax.random.clone(key), *_one(data), None)
-    gradient = state.generator.params["shift"] - player.params["shift"]  # SGD at rate 1
+    parameters = {"generator": state.generator.params, "discriminator": state.discriminator.params}
+    field = gan.vector_field(state, data, jax.random.clone(key))(parameters)
+    latent = gan.prior(jax.random.split(key)[0], len(data["image"]))
 
+    def judged(params, shift):
+        return (gan.discriminator.apply({"params": params}, x) for x in (data["image"], latent + shift))
+
+    @jax.jit
     def value(shift):
-        moved = state.generator.replace(params={"shift": shift})
-        return gan._generator_step(moved, state.discriminator, jax.random.clone(key), *_one(data), None)[1]
+        params, moments = state.discriminator.params, state.discriminator.optimiser
+        for _ in range(unroll):
+            gradient = jax.grad(lambda params: loss.discriminator(*judged(params, shift)))(params)
+            updates, moments = gan.discriminator_optimiser.update(gradient, moments, params)
+            params = optax.apply_updates(params, updates)
+        return -loss.discriminator(*judged(params, shift)) if loss.zero_sum else loss.generator(*judged(params, shift))
 
+    shift = state.generator.params["shift"]
     for axis in range(2):
         step = 1e-5 * jnp.eye(2)[axis]
-        up, down = (value(state.generator.params["shift"] + s)["generator_loss"] for s in (step, -step))
-        assert float(gradient[axis]) == pytest.approx(float((up - down) / 2e-5), rel=1e-5, abs=1e-9)
-
-
-def _one(data):
-    return data["image"], None
+        slope = float((value(shift + step) - value(shift - step)) / 2e-5)
+        assert -float(field["generator"]["shift"][axis]) == pytest.approx(slope, rel=1e-5, abs=1e-9)
 
 
 def test_unrolling_changes_the_generator_and_not_the_discriminator():
@@ -86,10 +85,10 @@ def test_no_unrolling_is_the_plain_gan_bit_for_bit():
 def test_packed_discriminator_sees_neighbours_side_by_side():
     gan = dense(packing=2)
     image = jnp.arange(4 * 64, dtype=jnp.float32).reshape(4, 8, 8, 1)
-    packed = gan._pack(image)
+    packed = pack(image, 2)
     assert packed.shape == (2, 8, 8, 2)
     np.testing.assert_array_equal(packed[1, ..., 1], image[3, ..., 0])
-    np.testing.assert_array_equal(dense(packing=3)._pack(jnp.arange(12.0).reshape(6, 2))[0], jnp.arange(6.0))
+    np.testing.assert_array_equal(pack(jnp.arange(12.0).reshape(6, 2), 3)[0], jnp.arange(6.0))
     data = batch(8)
     state = gan.init(jax.random.key(0), data)
     assert gan.discriminate(state, data["image"]).shape == (4,)
@@ -99,14 +98,26 @@ def test_packed_discriminator_sees_neighbours_side_by_side():
     assert largest_difference(after.discriminator.params, gan.step(again(state), shuffled)[0].discriminator.params) > 0
 
 
-@pytest.mark.parametrize("name", PENALTIES)
-def test_penalty_enters_the_discriminator_s_loss_with_its_weight(name):
+@pytest.mark.parametrize(
+    "function",
+    [
+        losses.gradient_penalty,
+        losses.one_sided_gradient_penalty,
+        losses.r1,
+        losses.r2,
+        losses.dragan,
+        losses.consistency,
+    ],
+)
+def test_penalty_enters_the_discriminator_s_loss_with_its_weight(function):
     """The step along the gradient of loss + λ penalty is that of the loss plus λ times that of the penalty."""
-    gan = dataclasses.replace(small(), discriminator_optimiser=optax.sgd(1.0), penalty=name, penalty_weight=0.0)
+    gan = dataclasses.replace(small(), discriminator_optimiser=optax.sgd(1.0))
     state = gan.init(jax.random.key(0), points)
 
     def moved(weight):
-        after, metrics = dataclasses.replace(gan, penalty_weight=weight).step(again(state), points)
+        after, metrics = dataclasses.replace(gan, penalties=(losses.Penalty(function, weight),)).step(
+            again(state), points
+        )
         assert float(metrics["penalty"]) > 0
         return after.discriminator.params
 
@@ -122,10 +133,10 @@ def test_gradient_penalty_trains_a_convolutional_critic_in_a_compiled_loop():
         DCGANDiscriminator(width=4),
         adam,
         adam,
-        loss="wasserstein",
+        loss=losses.wasserstein,
         latent=4,
         discriminator_steps=2,
-        penalty="gradient_penalty",
+        penalties=(losses.Penalty(losses.gradient_penalty),),
     )
     data = batch(8)
     state = gan.init(jax.random.key(0), data)
@@ -160,7 +171,8 @@ def test_generator_has_a_larger_minibatch_of_its_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"penalty": "magic"}, "choose from gradient_penalty"),
+        ({"penalties": ("r1",)}, "a tuple of Penalty is needed"),
+        ({"penalties": losses.Penalty(losses.r1)}, "a tuple of Penalty is needed"),
         ({"unroll": -1}, "unroll=-1: at least 0"),
         ({"packing": 0}, "packing=0: at least 1"),
         ({"generator_batch": 0}, "at least 1"),
@@ -178,7 +190,9 @@ def test_packing_that_does_not_divide_the_minibatch_is_refused():
         gan.step(gan.init(jax.random.key(0), batch(8)), batch(8))
 
 
-@pytest.mark.parametrize("options", [{}, {"generator_batch": 2}, {"loss": "wasserstein", "discriminator_steps": 2}])
+@pytest.mark.parametrize(
+    "options", [{}, {"generator_batch": 2}, {"loss": losses.wasserstein, "discriminator_steps": 2}]
+)
 def test_accumulation_equals_the_whole_minibatch(options):
     whole, parts = dense(classes=3, **options), dense(classes=3, accumulation=4, **options)
     sgd = {"generator_optimiser": optax.sgd(1.0), "discriminator_optimiser": optax.sgd(1.0)}
@@ -206,9 +220,12 @@ def test_truncated_latents():
     assert float(latent.var()) == pytest.approx(0.2911, abs=0.005)
     gan, data = dense(), batch(8)
     state = gan.init(jax.random.key(0), data)
-    truncated = dataclasses.replace(gan, truncation=0.01)
-    spread, less = (model.sample(state, jax.random.key(1), 64).std(0).mean() for model in (gan, truncated))
+    spread, less = (
+        gan.sample(state, jax.random.key(1), 64, truncation=truncation).std(0).mean() for truncation in (None, 0.01)
+    )
     assert float(less) < 0.1 * float(spread)
+    with pytest.raises(ValueError, match=r"truncation=-1\.0: a positive number or None"):
+        gan.sample(state, jax.random.key(1), 4, truncation=-1.0)
 
 
 def test_standing_statistics_are_those_of_samples():
@@ -226,16 +243,19 @@ def test_standing_statistics_are_those_of_samples():
     assert bool((images != gan.sample(state, jax.random.key(2), 64)).any())
     plain = convolutional().standing_statistics(state.replace(average=None), jax.random.key(1))  # the weights are equal
     assert largest_difference(plain.generator.statistics["batch_stats"], standing.average["batch_stats"]) < 1e-6
+    truncated = gan.standing_statistics(state, jax.random.key(1), truncation=0.1)
+    less = truncated.average["batch_stats"]["BatchNorm_0"]["var"]  # of units that are nearly uniform in ±0.1
+    np.testing.assert_allclose(less, expected * 0.1**2 / 3, rtol=0.2)
     with pytest.raises(ValueError, match="no batch normalisation"):
         dense().standing_statistics(dense().init(jax.random.key(0), data), jax.random.key(1))
 
 
-@pytest.mark.parametrize("augmentation", ["diff_augment", "adaptive"])
+@pytest.mark.parametrize("augmentation", [diff_augment, adaptive])
 def test_augmentation_changes_what_the_discriminator_sees(augmentation):
     plain, augmented = convolutional(), convolutional(augmentation=augmentation)
     data = batch(8)
     state = augmented.init(jax.random.key(0), data)
-    if augmentation == "adaptive":
+    if augmentation.adaptive:
         after, metrics = augmented.step(again(state), data)
         expected = max(0.0, (1 if float(metrics["discriminator_sign"]) > 0.6 else -1) * 8 / 500_000)
         assert float(after.probability) == float(metrics["augmentation_probability"]) == pytest.approx(expected)
@@ -251,10 +271,9 @@ def test_augmentation_changes_what_the_discriminator_sees(augmentation):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"augmentation": "magic"}, "choose from diff_augment, adaptive"),
+        ({"augmentation": "magic"}, "an Augmentation or None is needed"),
         ({"accumulation": 0}, "at least 1"),
         ({"accumulation": 2, "unroll": 1}, "accumulation must be 1"),
-        ({"truncation": -1.0}, "a positive number or None"),
     ],
 )
 def test_wrong_options_of_scale_are_refused(options, message):
@@ -263,5 +282,5 @@ def test_wrong_options_of_scale_are_refused(options, message):
 
 
 def test_points_are_not_augmented():
-    with pytest.raises(ValueError, match="of images, but"):
-        small(augmentation="diff_augment").init(jax.random.key(0), points)
+    with pytest.raises(ValueError, match="images are needed, but"):
+        small(augmentation=diff_augment).init(jax.random.key(0), points)

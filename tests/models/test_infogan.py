@@ -72,7 +72,7 @@ def test_bound_on_the_information_is_its_formula_and_at_most_the_entropy():
     assert gan.entropy == pytest.approx(math.log(6))
 
     def bound(q):
-        return float(gan._extra_loss(latent, (None, q))[1]["information"])
+        return float(gan.extra_loss(latent, (None, q))[1]["information"])
 
     assert bound(jnp.zeros((100, 5))) == pytest.approx(0, abs=1e-5)
     assert bound(100 * latent[:, 4:]) == pytest.approx(math.log(6), rel=1e-5)
@@ -85,7 +85,7 @@ def test_bound_on_the_information_is_its_formula_and_at_most_the_entropy():
     for given, scale in ((None, math.exp(-0.4)), (1.0, 1.0), (0.7, 0.7)):
         gan = model(categorical=(), continuous=2, continuous_scale=given)
         latent = gan.prior(jax.random.key(0), 100)
-        loss, metrics = gan._extra_loss(latent, (None, jnp.concatenate([mean, log_scale], axis=1)))
+        loss, metrics = gan.extra_loss(latent, (None, jnp.concatenate([mean, log_scale], axis=1)))
         expected = norm.logpdf(np.asarray(latent)[:, 4:], 0.3, scale).sum(1).mean() + 2 * math.log(2)
         assert float(metrics["information"]) == pytest.approx(expected, rel=1e-5)
         assert float(loss) == pytest.approx(-expected, rel=1e-5)

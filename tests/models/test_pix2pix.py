@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
-from jaxgen.losses import ADVERSARIAL_LOSSES
+from jaxgen import losses
 from jaxgen.models import Pix2Pix
 from jaxgen.models.player import in_training
 from jaxgen.networks import PatchGANDiscriminator, UNetGenerator
@@ -28,10 +29,10 @@ def batch(n=4, seed=0):
     return {"source": jnp.array(source), "target": jnp.array(255 - source[..., :1])}
 
 
-@pytest.mark.parametrize("loss", ["non_saturating", "least_squares"])
+@pytest.mark.parametrize("loss", [losses.non_saturating, losses.least_squares])
 def test_a_step_descends_the_losses_of_the_paper(loss):
     """D along ½ of its loss on the translations of the old G; then G along the loss by the new D plus λ L1."""
-    pix2pix, data, game = model(loss=loss, l1_weight=3.0), batch(), ADVERSARIAL_LOSSES[loss]
+    pix2pix, data, game = model(loss=loss, l1_weight=3.0), batch(), loss
     state = jax.jit(pix2pix.init)(jax.random.key(0), data)
     old = state.replace(key=jax.random.clone(state.key))
     source, target = normalise(data["source"]), normalise(data["target"])
@@ -51,7 +52,10 @@ def test_a_step_descends_the_losses_of_the_paper(loss):
 
     def generator_loss(params, discriminator):
         fake = translated(params)
-        return game.generator(judged(discriminator, fake)) + 3 * jnp.abs(fake - target).mean()
+        return (
+            game.generator(judged(discriminator, target), judged(discriminator, fake))
+            + 3 * jnp.abs(fake - target).mean()
+        )
 
     def moved(params, gradient):
         return jax.tree.map(lambda x, g: x - 0.1 * g, params, gradient)
@@ -89,6 +93,36 @@ def test_translation_is_as_in_training():
         assert (float(jnp.abs(alone - among).max()) < 1e-5) == (norm == "instance")
 
 
+def fresh(state):
+    """The state for one more use of its key."""
+    return state.replace(key=jax.random.clone(state.key))
+
+
+class Drops(nn.Module):
+    """A judge of patches that forgets a share of the pair."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, pair, *, train=False):
+        return nn.Conv(1, (4, 4), 4)(nn.Dropout(self.rate, deterministic=not train)(pair))
+
+
+def test_dropout_in_the_discriminator_and_penalties():
+    """The slope of a linear judge is its kernel: R1 and R2 are known, and the same whatever is forgotten but zeros."""
+    data = batch()
+    own = {"loss": losses.hinge, "penalties": (losses.Penalty(losses.r1), losses.Penalty(losses.r2))}
+    still, dropping = (dataclasses.replace(model(**own), discriminator=Drops(rate)) for rate in (0.0, 0.5))
+    state = dropping.init(jax.random.key(0), data)
+    step = jax.jit(dropping.step)
+    (one, _), (again, _), (none, metrics) = (f(fresh(state), data) for f in (step, step, jax.jit(still.step)))
+    assert largest_difference(one.discriminator.params, again.discriminator.params) == 0
+    assert largest_difference(one.discriminator.params, none.discriminator.params) > 1e-5
+    kernel = np.asarray(state.discriminator.params["Conv_0"]["kernel"], np.float64)  # of each of the 16 patches
+    for name in ("penalty_r1", "penalty_r2"):
+        assert float(metrics[name]) == pytest.approx(0.5 * 16 * (kernel**2).sum(), rel=1e-4)
+
+
 def test_it_learns_a_negative():
     adam = optax.adam(2e-3, 0.5)
     pix2pix = dataclasses.replace(model("instance"), generator_optimiser=adam, discriminator_optimiser=adam)
@@ -102,7 +136,7 @@ def test_it_learns_a_negative():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="loss 'l2': choose from minimax, "):
+    with pytest.raises(ValueError, match="loss='l2': an AdversarialLoss is needed"):
         model(loss="l2")
     data = batch()
     with pytest.raises(ValueError, match=r"generator makes \(16, 16, 1\), but the data's targets are \(16, 16, 2\)"):

@@ -6,22 +6,23 @@ import numpy as np
 import optax
 import pytest
 
+from jaxgen import losses
 from jaxgen.layers import enlarge, shrink
-from jaxgen.models import ProgressiveGAN
+from jaxgen.models import GAN, ProgressiveGAN
 from jaxgen.models.progressive_gan import Stage
 from jaxgen.networks import ProgressiveDiscriminator, ProgressiveGenerator
 
 adam = optax.adam(1e-2, 0.0, 0.99)
-gan = ProgressiveGAN(
+plain = GAN(
     ProgressiveGenerator((16, 16, 1), 2),
     ProgressiveDiscriminator(16, 2),
     adam,
     adam,
-    "wasserstein_drift",
+    losses.wasserstein_drift,
     latent=3,
     ema=0.9,
-    stages=(Stage(2), Stage(4, fade=2), Stage(5, fade=4, minibatches=2)),
 )
+gan = ProgressiveGAN(plain, (Stage(2), Stage(4, fade=2), Stage(5, fade=4, minibatches=2)))
 batch = {"image": jax.random.randint(jax.random.key(5), (4, 16, 16, 1), 0, 256).astype(jnp.uint8)}
 
 
@@ -73,7 +74,7 @@ def test_samples_are_of_the_stage_and_the_fade_that_the_state_has_reached(states
     stage = sum(at >= begin for begin in (2, 6))
 
     def alone(side, alpha=1.0):
-        network = gan.generator.clone(side=side, alpha=alpha)
+        network = plain.generator.clone(side=side, alpha=alpha)
         return enlarge(network.apply(state.average, latent), 16 // side)
 
     alpha = {1: 1, 2: 0, 3: 0.5, 6: 0, 8: 0.5, 11: 1}[at]
@@ -83,9 +84,17 @@ def test_samples_are_of_the_stage_and_the_fade_that_the_state_has_reached(states
     np.testing.assert_allclose(gan.generate(state, latent), expected, atol=1e-5)
 
 
+def test_samples_are_what_the_prior_generates(states):
+    state, key = states[8][0], jax.random.key(1)
+    for options in {}, {"truncation": 0.5}:
+        latent = gan.prior(jax.random.clone(key), 2, **options)
+        found = gan.sample(state, jax.random.clone(key), 2, **options)
+        np.testing.assert_allclose(found, gan.generate(state, latent), atol=1e-6)
+
+
 def test_discriminator_fades_between_the_halved_image_and_its_new_block(states):
     state, image = states[-1][0], jax.random.normal(jax.random.key(2), (2, 16, 16, 1))
-    judge = gan.discriminator
+    judge = plain.discriminator
     at_start = judge.clone(alpha=0.0).apply(state.discriminator.variables, image)
     np.testing.assert_allclose(at_start, judge.apply(state.discriminator.variables, shrink(image)), atol=1e-5)
     at_end = judge.apply(state.discriminator.variables, image)
@@ -119,4 +128,4 @@ def test_schedules_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="stage 1"):
         dataclasses.replace(gan, stages=(Stage(2), Stage(2, fade=3), Stage(2)))
     with pytest.raises(ValueError, match="28×28: progressive growing needs a square of 8, 16, 32"):
-        dataclasses.replace(gan, generator=ProgressiveGenerator((28, 28, 1), 2))
+        dataclasses.replace(gan, gan=dataclasses.replace(plain, generator=ProgressiveGenerator((28, 28, 1), 2)))

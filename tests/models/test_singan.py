@@ -6,12 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
+from jaxgen.losses import Penalty, hinge, r1, r2
 from jaxgen.models import SinGAN
 from jaxgen.models.singan import resized, scale_sizes
 from jaxgen.networks import SinGANDiscriminator, SinGANGenerator
 
-adam = optax.adam(2e-3, 0.5)
+adam, rest = optax.adam(2e-3, 0.5), optax.adam(0.0, 0.5)
 singan = SinGAN(
     SinGANGenerator(4),
     SinGANDiscriminator(4),
@@ -65,7 +67,7 @@ def test_scales_lead_from_the_smallest_to_the_largest():
     assert singan.sizes == ((13, 17), (15, 20))
 
 
-def test_only_the_scale_in_training_moves_and_begins_with_the_one_before(trained):
+def test_only_the_scale_in_training_moves_and_begins_with_the_one_before(trained, picture):
     (start, first, end), _ = trained
 
     def same(a, b):
@@ -73,10 +75,11 @@ def test_only_the_scale_in_training_moves_and_begins_with_the_one_before(trained
 
     assert same(start.generators[1], first.generators[1]) and not same(start.generators[0], first.generators[0])
     assert same(first.generators[0], end.generators[0]) and same(first.discriminators[0], end.discriminators[0])
-    begun = singan.phases[1]._begin(first, jnp.zeros((1, 15, 20, 1)))
+    still = dataclasses.replace(singan.phases[1], generator_optimiser=rest, discriminator_optimiser=rest)
+    begun, _ = jax.jit(still.step)(first, picture)  # at rates of 0, so that its weights are those of the beginning
     assert same(begun.generators[1].params, first.generators[0].params)
-    assert same(begun.discriminators[1].statistics, first.discriminators[0].statistics)
-    assert same(begun.generators[1].optimiser, first.generators[1].optimiser)
+    assert same(begun.discriminators[1].params, first.discriminators[0].params)
+    assert int(begun.generators[1].optimiser[0].count) == singan.generator_steps  # which has its own optimiser
 
 
 def test_reconstruction_is_learned_and_sets_the_amplitude_of_the_noise(trained, picture):
@@ -94,16 +97,16 @@ def test_samples_vary_and_have_any_size(trained):
     states, _ = trained
     samples = singan.sample(states[-1], key, 3)
     assert samples.shape == (3, 15, 20, 1) and float(samples.std(0).mean()) > 0.01
-    assert singan.sample(states[-1], key, 1, (30, 17)).shape == (1, 30, 17, 1)
+    assert singan.sample(states[-1], key, 1, size=(30, 17)).shape == (1, 30, 17, 1)
     with pytest.raises(ValueError, match="size 0×20: the coarsest scale would have no pixel"):
-        singan.sample(states[-1], key, 1, (0, 20))
+        singan.sample(states[-1], key, 1, size=(0, 20))
 
 
 def test_scales_that_are_not_trained_only_enlarge(trained):
     (start, first, _), _ = trained
     assert (singan.sample(start, key, 2) == 0).all()
-    noise = singan._random(key, 2, singan.sizes)
-    alone = singan._through(first, jnp.zeros((2, 13, 17, 1)), 0, noise, singan.sizes[:1])
+    noise = jax.random.normal(jax.random.fold_in(key, 0), (2, 13, 17, 1))
+    alone = singan.generator.apply(first.generators[0].variables, noise, jnp.zeros((2, 13, 17, 1)))
     np.testing.assert_allclose(singan.sample(first, key, 2), resized(alone, (15, 20)), atol=1e-6)
 
 
@@ -113,7 +116,7 @@ def test_refined_images_keep_what_is_coarse(trained):
     made = singan.refine(state, key, image, 1)
     assert made.shape == (1, 15, 15, 1)
     coarse = resized(resized(image, (13, 13)), (15, 15))
-    expected = singan._generator(1).apply(
+    expected = singan.generator.apply(
         state.generators[1].variables,
         state.amplitudes[1] * jax.random.normal(jax.random.fold_in(key, 1), (1, 15, 15, 1)),
         coarse,
@@ -143,6 +146,37 @@ def test_animation_walks_from_the_reconstruction(trained):
     np.testing.assert_allclose(held[1], singan.reconstruct(state)[0], atol=1e-5)
     with pytest.raises(ValueError, match="start 2: 0 to 1 are the scales"):
         singan.animate(state, jax.random.key(1), 3, start=2)
+
+
+class Drops(nn.Module):
+    """A network of one convolution that forgets a share of its input."""
+
+    rate: float
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, *inputs, train=False):
+        x = nn.Dropout(self.rate, deterministic=not train)(sum(inputs))
+        return nn.Conv(1, (3, 3))(x)
+
+
+def test_dropout_in_both_players_and_a_game_and_penalties_of_ones_own(picture):
+    own = {"loss": hinge, "penalties": (Penalty(r1, 1.0), Penalty(r2, 1.0))}
+    still, dropping = (
+        dataclasses.replace(singan, generator=Drops(rate), discriminator=Drops(rate), **own) for rate in (0.0, 0.5)
+    )
+    state = dropping.init(jax.random.key(0), picture)
+    step = jax.jit(dropping.step)
+    (one, metrics), (again, _), (none, _) = (
+        step(state, picture),
+        step(state, picture),
+        jax.jit(still.step)(state, picture),
+    )
+    for players in ("generators", "discriminators"):
+        a, b, c = (getattr(s, players)[0].params["Conv_0"]["kernel"] for s in (one, again, none))
+        assert jnp.array_equal(a, b)
+        assert float(jnp.abs(a - c).max()) > 1e-6
+    assert float(metrics["penalty_r1"]) > 0 and float(metrics["penalty_r2"]) > 0
 
 
 def test_what_does_not_fit_is_refused(picture):

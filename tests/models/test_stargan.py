@@ -1,12 +1,16 @@
 import dataclasses
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import linen as nn
 
+from jaxgen.losses import Penalty, hinge, r1, r2
 from jaxgen.models import StarGAN
+from jaxgen.models.stargan import exchanged
 from jaxgen.networks import StarGANDiscriminator, StarGANGenerator
 
 SHAPE = (8, 8, 1)
@@ -46,14 +50,14 @@ def test_critic_and_generator_steps(joint):
 def test_targets_are_the_attributes_of_others_in_the_same_data_set():
     data = batch(200, joint=True)
     attributes, which = data["attributes"], data["set"]
-    made = StarGAN._exchanged(jax.random.key(0), attributes, which)
+    made = exchanged(jax.random.key(0), attributes, which)
     moved = 0
     for own in (0, 1):
         before, after = (np.asarray(x)[np.asarray(which) == own] for x in (attributes, made))
         assert sorted(map(tuple, before)) == sorted(map(tuple, after))
         moved += (before != after).any(1).sum()
     assert moved > 50
-    again = StarGAN._exchanged(jax.random.key(1), attributes, which)
+    again = exchanged(jax.random.key(1), attributes, which)
     assert not jnp.array_equal(made, again)
 
 
@@ -62,12 +66,12 @@ def test_classification_is_the_cross_entropy_of_the_own_data_set():
     gan = model(sets=SETS)
     logits = jnp.array([[1.0, 2.0, 0.0, -1.0, 5.0, 5.0], [9.0, 9.0, 9.0, 9.0, 0.5, -0.5]])
     attributes = jnp.array([[0, 1, 0, 1, 0, 0], [0, 0, 0, 0, 0, 1]])
-    value = gan._classification(logits, attributes, jnp.array([0, 1]))
+    value = gan.classification(logits, attributes, jnp.array([0, 1]))
     first = -np.log(np.exp(2) / (np.e + np.exp(2) + 1)) - np.log(1 / (1 + np.exp(1)))
     second = -np.log(np.exp(-0.5) / (np.exp(0.5) + np.exp(-0.5)))
     assert float(value) == pytest.approx((first + second) / 2, rel=1e-5)
     # The unknown attributes teach nothing.
-    gradient = jax.grad(lambda x: gan._classification(x, attributes, jnp.array([0, 1])))(logits)
+    gradient = jax.grad(lambda x: gan.classification(x, attributes, jnp.array([0, 1])))(logits)
     assert bool((gradient[0, 4:] == 0).all())
     assert bool((gradient[1, :4] == 0).all())
 
@@ -102,6 +106,45 @@ def test_translation_to_all_domains_is_one_by_one():
     assert rows.shape == (20, 6, *SHAPE)
     translate = jax.jit(gan.translate)
     np.testing.assert_allclose(rows[:, 4], translate(state, data["image"], *gan.with_attribute(found, 4)), atol=1e-5)
+
+
+def fresh(state):
+    """The state for one more use of its key."""
+    return state.replace(key=jax.random.clone(state.key))
+
+
+class Drops(nn.Module):
+    """A network that forgets a share of its image."""
+
+    rate: float
+    attributes: int = 0
+
+    @nn.compact
+    def __call__(self, image, target=None, *, train=False):
+        x = nn.Dropout(self.rate, deterministic=not train)(image)
+        x = nn.tanh(nn.Conv(4, (3, 3))(x))
+        if self.attributes:
+            return nn.Conv(1, (3, 3))(x), nn.Dense(self.attributes)(x.mean((1, 2)))
+        return nn.tanh(nn.Conv(1, (3, 3))(x) + nn.Dense(1)(target)[:, None, None])
+
+
+def test_dropout_in_both_players_and_a_game_and_penalties_of_ones_own():
+    adam, data = optax.adam(1e-3), batch()
+
+    def gan(rate):
+        own = {"loss": hinge, "penalties": (Penalty(r1, 1.0), Penalty(r2, 1.0, every=2)), "discriminator_steps": 2}
+        return StarGAN(Drops(rate), Drops(rate, 6), adam, adam, GROUPS, **own)
+
+    state = gan(0.5).init(jax.random.key(0), data)
+    step = jax.jit(gan(0.5).step)
+    (one, metrics), (again, _), (none, _) = (f(fresh(state), data) for f in (step, step, jax.jit(gan(0.0).step)))
+    for player in ("generator", "discriminator"):
+        a, b, c = (jax.flatten_util.ravel_pytree(getattr(s, player).params)[0] for s in (one, again, none))
+        assert jnp.array_equal(a, b)
+        assert float(jnp.abs(a - c).max()) > 1e-5
+    assert float(metrics["penalty_r1"]) > 0 and float(metrics["penalty_r2"]) > 0
+    _, later = step(one, data)
+    assert float(later["penalty_r1"]) > 0 and float(later["penalty_r2"]) == 0
 
 
 def test_it_learns_brightness_as_an_attribute():

@@ -3,7 +3,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.augmentation import AUGMENTATIONS, adapted, augment, cutout, mirror, rotation, saturation, translation
+from jaxgen.models.augmentation import (
+    Augmentation,
+    adaptive,
+    cutout,
+    diff_augment,
+    mirror,
+    rotation,
+    saturation,
+    translation,
+)
 
 image = jax.random.uniform(jax.random.key(0), (8, 12, 3), minval=0.1)
 
@@ -13,18 +22,18 @@ def many(augmentation, x=image):
     return np.asarray(jax.vmap(augmentation, in_axes=(0, None))(keys, x))
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_without_probability_nothing_changes_and_with_it_all_does(name):
+@pytest.mark.parametrize("augmentation", [diff_augment, adaptive])
+def test_without_probability_nothing_changes_and_with_it_all_does(augmentation):
     batch = jnp.stack([image, 1 - image])
-    still = augment(jax.random.key(0), batch, AUGMENTATIONS[name], 0.0)
+    still = augmentation(jax.random.key(0), batch, 0.0)
     np.testing.assert_array_equal(still, batch)
-    moved = augment(jax.random.key(0), batch, AUGMENTATIONS[name])
+    moved = augmentation(jax.random.key(0), batch)
     assert bool((jnp.abs(moved - batch).max((1, 2, 3)) > 1e-3).all())
 
 
 def test_a_probability_is_the_share_of_changed_images():
     batch = jnp.broadcast_to(image, (2000, *image.shape))
-    found = augment(jax.random.key(0), batch, (saturation,), 0.3)
+    found = Augmentation((saturation,))(jax.random.key(0), batch, 0.3)
     changed = (jnp.abs(found - batch).max((1, 2, 3)) > 1e-6).mean()
     assert float(changed) == pytest.approx(0.3, abs=0.04)  # four standard deviations
 
@@ -67,15 +76,17 @@ def test_mirror_and_rotation_only_move_pixels():
     assert {x.tobytes() for x in many(rotation)} == {np.asarray(x).tobytes() for x in (image, image[::-1, ::-1])}
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_gradient_flows_through(name):
-    gradient = jax.grad(lambda x: augment(jax.random.key(3), x[None], AUGMENTATIONS[name]).sum())(image)
+@pytest.mark.parametrize("augmentation", [diff_augment, adaptive])
+def test_gradient_flows_through(augmentation):
+    gradient = jax.grad(lambda x: augmentation(jax.random.key(3), x[None]).sum())(image)
     assert bool(jnp.isfinite(gradient).all()) and float(jnp.abs(gradient).max()) > 0.1
 
 
 def test_probability_rises_where_the_discriminator_overfits():
     p = jnp.float32(0.5)
-    assert float(adapted(p, jnp.float32(0.7), 5000)) == pytest.approx(0.51)
-    assert float(adapted(p, jnp.float32(0.5), 5000)) == pytest.approx(0.49)
-    assert float(adapted(jnp.float32(0), jnp.float32(0.5), 5000)) == 0
-    assert float(adapted(jnp.float32(1), jnp.float32(0.9), 5000)) == 1
+    assert float(adaptive.adapted(p, jnp.float32(0.7), 5000)) == pytest.approx(0.51)
+    assert float(adaptive.adapted(p, jnp.float32(0.5), 5000)) == pytest.approx(0.49)
+    assert float(adaptive.adapted(jnp.float32(0), jnp.float32(0.5), 5000)) == 0
+    assert float(adaptive.adapted(jnp.float32(1), jnp.float32(0.9), 5000)) == 1
+    slow = Augmentation((mirror,), adaptive=True, target=0.8, images=10**6)
+    assert float(slow.adapted(p, jnp.float32(0.7), 5000)) == pytest.approx(0.495)
