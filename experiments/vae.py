@@ -14,7 +14,7 @@ from typing import Literal
 import optax
 
 from experiments.latent import draw_latent_space, vae_evaluator
-from jaxgen.losses import LIKELIHOODS
+from jaxgen.cli.names import LIKELIHOODS
 from jaxgen.models import VAE
 from jaxgen.networks import BetaVAEDecoder, BetaVAEEncoder, ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 from jaxgen.training.experiment import Config, Experiment, main

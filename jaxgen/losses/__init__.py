@@ -10,7 +10,6 @@ from jaxgen.losses.penalties import (
 )
 from jaxgen.losses.regularisers import DIP, BetaTC, KLParts, Regulariser, decompose_kl, permute_units
 from jaxgen.losses.variational import (
-    LIKELIHOODS,
     Bernoulli,
     DiscretisedLogistic,
     Gaussian,
@@ -23,7 +22,6 @@ from jaxgen.losses.variational import (
 __all__ = [
     "ADVERSARIAL_LOSSES",
     "DIP",
-    "LIKELIHOODS",
     "PENALTIES",
     "AdversarialLoss",
     "Bernoulli",
