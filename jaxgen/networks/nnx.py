@@ -62,9 +62,11 @@ class NNXNetwork(linen.Module):
         from flax import nnx
 
         stream = "params" if self.is_initializing() else "dropout"
-        key = self.make_rng(stream) if self.has_rng(stream) else jax.random.key(0)  # evaluation draws nothing
+        key = self.make_rng(stream) if self.has_rng(stream) else jax.random.key(0)
         rngs = {"rngs": nnx.Rngs(key)} if _takes_rngs(self.cls) else {}
         module = self.cls(*self.args, **self.kwargs, **rngs)
+        if train and not self.has_rng(stream) and jax.tree.leaves(nnx.state(module, nnx.RngState)):
+            self.make_rng(stream)  # raises Linen's error where the module would draw its noise without a key
         if self.is_initializing():
             self._write(_states(module))
         else:
