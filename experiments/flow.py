@@ -91,7 +91,6 @@ def build_flow(config: FlowConfig, data, network: Callable[..., nn.Module], alph
         config.bits,
         alpha,
         classes,
-        config.temperature,
         config.ema,
     )
 
@@ -134,7 +133,7 @@ def draw(config: FlowConfig, model: NormalizingFlow, state, train, test, run: Pa
         return
     columns = 10
     label = jnp.arange(columns, dtype=jnp.int32) % model.classes if model.classes else None
-    sample = jax.jit(lambda state, t: model.sample(state, jax.random.key(0), columns, label, t))
+    sample = jax.jit(lambda state, t: model.sample(state, jax.random.key(0), columns, label, temperature=t))
     rows = np.concatenate([sample(state, t) for t in TEMPERATURES])
     names = [f"temperature {t:g}" for t in TEMPERATURES]
     save_image(run / "temperatures.png", image_grid(rows, columns, smallest=48, row_names=names))

@@ -21,7 +21,6 @@ from jaxgen.losses.penalties import (
 )
 from jaxgen.losses.regularisers import DIP, BetaTC, KLParts, Regulariser, decompose_kl, permute_units
 from jaxgen.losses.variational import (
-    LIKELIHOODS,
     Bernoulli,
     DiscretisedLogistic,
     Gaussian,
@@ -33,7 +32,6 @@ from jaxgen.losses.variational import (
 
 __all__ = [
     "DIP",
-    "LIKELIHOODS",
     "AdversarialLoss",
     "Bernoulli",
     "BetaTC",

@@ -1,4 +1,4 @@
-"""What is added to a VAE's loss so that the units of its code become independent, in nats.
+"""Regularisers of a VAE's code: penalties in nats that make its units independent.
 
 A regulariser is a pure function (mean, scale, z) -> (penalty, metrics) of a batch of posteriors q(z | x) =
 N(mean, scale²) and one draw z of each. Its weights may be traced, so that a sweep over them is a `vmap`.
@@ -33,18 +33,18 @@ class KLParts(NamedTuple):
 
 
 def decompose_kl(mean: Codes, scale: Codes, z: Codes, data: int, sampling: str = "stratified") -> KLParts:
-    """The parts of the KL term estimated on a batch of b from a data set of `data` examples, none of them twice.
+    """Estimates the parts of the KL term on a batch of b different examples from a data set of `data` examples.
 
-    q(z), and alike each q(z_j), is a weighted sum of the batch's posteriors at z:
+    q(z), and likewise each q(z_j), is a weighted sum of the batch's posteriors at z:
 
-    - `weighted` (minibatch-weighted sampling, section 3.1): all weigh 1 / (data × b). The densities come out too low,
-      and the total correlation too high by (latent units - 1) × log(data) or more: what it is for is the gradient,
-      which does not depend on `data`.
+    - `weighted` (minibatch-weighted sampling, section 3.1): every posterior weighs 1 / (data × b). The densities come
+      out too low, and the total correlation too high by (latent units - 1) × log(data) or more. Its gradient, for which
+      it is meant, does not depend on `data`.
     - `stratified` (after appendix C.2, but with equal weights for the others): the posterior that z is from weighs
-      1 / data, the others share the rest. Unbiased for q(z), and exact where the batch is the data set.
+      1 / data, and the others share the rest. It is unbiased for q(z), and exact where the batch is the data set.
 
-    The sum of the parts is always that of log q(z | x) - log p(z) at the draws z. ValueError for a batch of 1, or of
-    more examples than `data`, and for another `sampling`.
+    The sum of the parts is always the mean of log q(z | x) - log p(z) at the draws z. ValueError for a batch of one
+    example, for more examples than `data`, and for another `sampling`.
     """
     b = len(z)
     if not 2 <= b <= data:
@@ -71,18 +71,18 @@ def _log_weights(b: int, data: int, sampling: str) -> Float[Array, "b b"]:
 @dataclass(frozen=True)
 class BetaTC:
     """β-TCVAE (Chen et al. 2018, eq. 4 with α = γ = 1): besides the KL term, (β - 1) times the total correlation, so
-    that this part of the KL weighs β.
-
-    data:     examples of the training set
-    sampling: the estimator of the penalty, see `decompose_kl`; the metrics, the three parts of the KL, are by
-              `stratified` sampling, since the published `weighted` one adds a large constant to the loss
-    """
+    that this part of the KL weighs β."""
 
     data: int
+    """The number of examples in the training set."""
     beta: float | int | Array = 6.0
+    """β, the weight of the total correlation."""
     sampling: str = "weighted"
+    """The estimator of the penalty, see `decompose_kl`. The metrics are always by `stratified` sampling, since the
+    published `weighted` one adds a large constant to the loss."""
 
     def __call__(self, mean: Codes, scale: Codes, z: Codes) -> tuple[Scalar, Metrics]:
+        """Returns the penalty, and the three parts of the KL term as metrics."""
         parts = decompose_kl(mean, scale, z, self.data, self.sampling)
         metrics = decompose_kl(mean, scale, z, self.data)._asdict()
         return (self.beta - 1) * parts.total_correlation, metrics
@@ -90,21 +90,23 @@ class BetaTC:
 
 @dataclass(frozen=True)
 class DIP:
-    """DIP-VAE (Kumar et al. 2018): a covariance of the code is drawn to the identity,
+    """DIP-VAE (Kumar et al. 2018): a covariance of the code is drawn to the identity by the penalty
 
         λ_od Σ_{i≠j} Cov_ij² + λ_d Σ_i (Cov_ii - 1)²,
 
-    over the batch and with 1/b, as in expectations. Its metrics are the two sums.
-
-    off_diagonal, diagonal: λ_od and λ_d, in the paper's experiments λ_d = 10 λ_od for I and λ_d = λ_od for II
-    aggregate: False: Cov of the posterior means (DIP-VAE-I, eq. 6); True: Cov of q(z) (DIP-VAE-II, eq. 7)
+    where Cov is the covariance over the batch, with 1/b. In the paper's experiments λ_d = 10 λ_od for DIP-VAE-I and
+    λ_d = λ_od for DIP-VAE-II.
     """
 
     off_diagonal: float | int | Array = 10.0
+    """λ_od."""
     diagonal: float | int | Array = 100.0
+    """λ_d."""
     aggregate: bool = False
+    """False: the covariance of the posterior means (DIP-VAE-I, eq. 6); True: that of q(z) (DIP-VAE-II, eq. 7)."""
 
     def __call__(self, mean: Codes, scale: Codes, z: Codes) -> tuple[Scalar, Metrics]:
+        """Returns the penalty, and its two sums as metrics."""
         centred = mean - mean.mean(0)
         covariance = (centred[:, :, None] * centred[:, None]).mean(0)
         if self.aggregate:
@@ -117,6 +119,6 @@ class DIP:
 
 
 def permute_units(key: Key[Array, ""], z: Codes) -> Codes:
-    """Each unit shuffled over the batch on its own: from draws of q(z) to draws of Π q(z_j) (Kim & Mnih 2018,
+    """Shuffles each unit over the batch on its own: from draws of q(z) to draws of Π q(z_j) (Kim & Mnih 2018,
     algorithm 1)."""
     return jax.random.permutation(key, z, axis=0, independent=True)

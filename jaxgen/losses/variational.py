@@ -2,6 +2,21 @@
 
 Images are float32 in [-1, 1], as everywhere in the library. A decoder returns the raw parameters of the likelihood,
 `outputs` of them per value, stacked along the last axis; `log_prob` reads them.
+
+A likelihood of one's own is a small frozen dataclass that follows the protocol `Likelihood`, for example
+
+    @dataclass(frozen=True)
+    class Laplace:
+        outputs: int = 1
+        scale: float = 0.1
+
+        def log_prob(self, parameters, image):
+            return (-jnp.abs(image - parameters) / self.scale - math.log(2 * self.scale)).sum((-3, -2, -1))
+
+        def mean(self, parameters):
+            return jnp.clip(parameters, -1, 1)
+
+    vae = VAE(encoder, decoder, optimiser, likelihood=Laplace())
 """
 
 import math
@@ -13,7 +28,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 __all__ = [
-    "LIKELIHOODS",
     "Bernoulli",
     "DiscretisedLogistic",
     "Gaussian",
@@ -30,19 +44,22 @@ PerExample = Float[Array, "..."]
 
 @runtime_checkable
 class Likelihood(Protocol):
-    """What a VAE needs of p(x | z)."""
+    """p(x | z), as a VAE needs it: an immutable object, whose methods are pure functions of arrays."""
 
     @property
     def outputs(self) -> int:
-        """Decoder outputs per value: a decoder of c-channel images has `outputs` * c channels."""
+        """The number of parameters per value: the decoder of c-channel images has `outputs` * c channels."""
         ...
 
     def log_prob(self, parameters: Parameters, image: Image) -> PerExample:
-        """log p(x | z), summed over the image; leading axes broadcast."""
+        """Returns log p(x | z) in nats, summed over the last three axes; leading axes broadcast.
+
+        The parameters are the decoder's output (..., h, w, `outputs` * c), the image is (..., h, w, c) in [-1, 1].
+        """
         ...
 
     def mean(self, parameters: Parameters) -> Image:
-        """E[x | z] in [-1, 1]."""
+        """Returns E[x | z] in [-1, 1], (..., h, w, c); samples and reconstructions are made of it."""
         ...
 
 
@@ -58,33 +75,36 @@ class Bernoulli:
     outputs: int = 1
 
     def log_prob(self, parameters: Parameters, image: Image) -> PerExample:
+        """Returns the sum of the pixels' cross-entropies, negated."""
         pixel = (image + 1) / 2
         return _sum(pixel * parameters - jax.nn.softplus(parameters))
 
     def mean(self, parameters: Parameters) -> Image:
+        """Returns the pixels' probabilities, scaled to [-1, 1]."""
         return 2 * jax.nn.sigmoid(parameters) - 1
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """Independent normal pixels: a density over [-1, 1]-scaled values. The mean passes through tanh.
-
-    `scale` fixes the standard deviation; None lets the decoder give a log standard deviation for every value, kept
-    above `min_scale` because the likelihood of flat regions is otherwise unbounded.
-    """
+    """Independent normal pixels: a density over [-1, 1]-scaled values. The mean passes through tanh."""
 
     scale: float | None = None
+    """The standard deviation of all pixels; with None the decoder gives one for every value."""
     min_scale: float = 0.01
+    """The least standard deviation that a decoder can give; without one the likelihood of flat regions is unbounded."""
 
     @property
     def outputs(self) -> int:
+        """The mean and, unless `scale` is fixed, the raw standard deviation."""
         return 2 if self.scale is None else 1
 
     def log_prob(self, parameters: Parameters, image: Image) -> PerExample:
+        """Returns the log density of the image."""
         mean, scale = self._moments(parameters)
         return _sum(-0.5 * jnp.square((image - mean) / scale) - jnp.log(scale) - 0.5 * math.log(2 * math.pi))
 
     def mean(self, parameters: Parameters) -> Image:
+        """Returns the means."""
         return self._moments(parameters)[0]
 
     def _moments(self, parameters: Array) -> tuple[Array, Array]:
@@ -100,9 +120,12 @@ class DiscretisedLogistic:
     (Kingma et al. 2016, appendix; Salimans et al. 2017, eq. 2). Its log-probabilities are exact for 8-bit data."""
 
     outputs: int = 2
+    """The mean and the log scale of the logistic density."""
     levels: int = 256
+    """The number of grey levels, evenly spaced in [-1, 1]."""
 
     def log_prob(self, parameters: Parameters, image: Image) -> PerExample:
+        """Returns the log probability of the image's levels."""
         mean, log_scale = jnp.split(parameters, 2, axis=-1)
         log_scale = jnp.maximum(log_scale, -7.0)
         half_bin = 1 / (self.levels - 1)
@@ -118,28 +141,22 @@ class DiscretisedLogistic:
         return _sum(log_mass)
 
     def mean(self, parameters: Parameters) -> Image:
+        """Returns the logistic densities' means, clipped to [-1, 1]."""
         return jnp.clip(jnp.split(parameters, 2, axis=-1)[0], -1, 1)
 
 
-LIKELIHOODS: dict[str, Likelihood] = {
-    "bernoulli": Bernoulli(),
-    "gaussian": Gaussian(),
-    "discretised_logistic": DiscretisedLogistic(),
-}
-
-
 def kl_to_standard_normal(mean: Float[Array, "*b z"], scale: Float[Array, "*b z"]) -> Float[Array, "*b z"]:
-    """KL(N(mean, scale²) || N(0, 1)) of each latent unit (Kingma & Welling 2014, appendix B)."""
+    """Returns KL(N(mean, scale²) || N(0, 1)) of each latent unit (Kingma & Welling 2014, appendix B)."""
     return 0.5 * (jnp.square(mean) + jnp.square(scale) - 1) - jnp.log(scale)
 
 
 def normal_log_prob(
     z: Float[Array, "*#b z"], mean: Float[Array, "*#b z"], scale: Float[Array, "*#b z"]
 ) -> Float[Array, "*b z"]:
-    """log N(z; mean, scale²) of each latent unit; leading axes broadcast."""
+    """Returns log N(z; mean, scale²) of each latent unit; leading axes broadcast."""
     return -0.5 * jnp.square((z - mean) / scale) - jnp.log(scale) - 0.5 * math.log(2 * math.pi)
 
 
 def standard_normal_log_prob(z: Float[Array, "*b z"]) -> Float[Array, "*b"]:
-    """log N(z; 0, I)."""
+    """Returns log N(z; 0, I), summed over the last axis."""
     return -0.5 * jnp.square(z).sum(-1) - 0.5 * z.shape[-1] * math.log(2 * math.pi)

@@ -38,7 +38,7 @@ def posterior_features(vae: VAE, state: State, hidden: bool = False) -> Features
         (mean, _), layers = _layers(vae.encoder, variables, normalise(image))
         return _flat(layers[-1:]) if hidden else mean
 
-    return partial(jax.jit(features), {"params": state.params["encoder"]})
+    return partial(jax.jit(features), state.variables("encoder"))
 
 
 def code_features(gan: InfoGAN, state: State, hidden: bool = False) -> Features:

@@ -11,6 +11,7 @@ from jaxgen.networks.flow import Dequantiser, PointFlow
 from jaxgen.networks.glow import Glow
 from jaxgen.networks.infogan import InfoGANDiscriminator, InfoGANGenerator
 from jaxgen.networks.mlp import MLPDecoder, MLPDiscriminator, MLPEncoder, MLPGenerator
+from jaxgen.networks.nnx import from_nnx
 from jaxgen.networks.pix2pix import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.points import PointDenoiser, PointDiscriminator, PointGenerator
 from jaxgen.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
@@ -64,4 +65,5 @@ __all__ = [
     "UNetGenerator",
     "WGANGPDiscriminator",
     "WGANGPGenerator",
+    "from_nnx",
 ]

@@ -79,7 +79,7 @@ def test_penalty_is_gamma_times_the_mean_log_ratio_and_moves_the_encoder():
 
     # d/dshift of γ E[log ratio(z + shift)], by finite differences
     vae, key = model(), jax.random.split(jax.random.clone(state.key), 4)[1]
-    z = jax.jit(vae._terms)(state, key, jax.tree.map(lambda x: x[0], minibatches(data, 2)))[3]
+    z = jax.jit(vae.elbo)(state, key, jax.tree.map(lambda x: x[0], minibatches(data, 2))).z
 
     def penalty(shift):
         return 5 * float(vae.discriminator.apply({"params": state.discriminator.params}, z + shift).mean())
@@ -106,6 +106,41 @@ def test_each_half_of_the_batch_has_its_part():
         vae.step(state, {"image": data["image"][:15]})
     with pytest.raises(ValueError, match="objective_samples=2"):
         model(objective_samples=2)
+
+
+class Judge(nn.Module):
+    """A discriminator with batch normalisation and dropout."""
+
+    @nn.compact
+    def __call__(self, z, train=False):
+        x = nn.BatchNorm(momentum=0.5)(nn.relu(nn.Dense(8)(z)), use_running_average=not train)
+        return nn.Dense(1)(nn.Dropout(0.5)(x, deterministic=not train))[:, 0]
+
+
+def test_discriminator_may_have_dropout_and_batch_statistics():
+    """The averages move; the penalty is by the discriminator in evaluation, so twice the same."""
+    vae, data = dataclasses.replace(model(), discriminator=Judge()), points(jax.random.key(0), 64)
+    state = jax.jit(vae.init)(jax.random.key(1), data)
+    after, metrics = jax.jit(vae.step)(state, data)
+    before, moved = (s.discriminator.statistics["batch_stats"]["BatchNorm_0"]["mean"] for s in (state, after))
+    assert (before == 0).all() and (moved != 0).any()
+    z = jax.jit(vae.draw_codes)(state, jax.random.key(2), data)
+    one, two = (jax.jit(vae.penalty)(after, z, z, z)[0] for _ in range(2))
+    assert float(one) == float(two) != 0
+    expected = vae.discriminator.apply(after.discriminator.variables, z).mean()
+    assert float(one) == pytest.approx(2 * float(expected), rel=1e-5)
+    plain = float(metrics["discriminator_loss"])
+    other = jax.jit(vae.step)(state.replace(key=jax.random.fold_in(jax.random.clone(state.key), 9)), data)[1]
+    assert plain != float(other["discriminator_loss"])
+
+
+def test_the_weight_of_the_penalty_follows_a_schedule():
+    vae, data = model(gamma=optax.linear_schedule(0.0, 8.0, 2)), points(jax.random.key(0), 16)
+    state = jax.jit(vae.init)(jax.random.key(1), data)
+    z = jax.random.normal(jax.random.key(2), (8, 2))
+    for step, gamma in enumerate((0.0, 4.0, 8.0)):
+        value, metrics = vae.penalty(state.replace(step=jnp.int32(step)), z, z, z)
+        assert float(value) == pytest.approx(gamma * float(metrics["total_correlation"]), rel=1e-5)
 
 
 def test_code_is_made_more_independent():

@@ -178,6 +178,31 @@ def test_training_stops_at_the_layer_that_breaks():
         fit(flow, data, steps=20, batch_size=16, log_every=10, progress=False)
 
 
+class Dropping(nn.Module):
+    """z = x · exp(s) with dropout in s."""
+
+    shape: tuple[int, ...] = (2,)
+    classes: int = 0
+    rate: float = 0.5
+
+    @nn.compact
+    def __call__(self, x, label=None, inverse=False, train=False):
+        s = self.param("s", nn.initializers.constant(0.5), (1, 2))
+        s = nn.Dropout(self.rate)(jnp.broadcast_to(s, x.shape), deterministic=not train)
+        self.sow("finite", "all", jnp.isfinite(s).all())
+        return (x * jnp.exp(-s), -s.sum(-1)) if inverse else (x * jnp.exp(s), s.sum(-1))
+
+
+def test_dropout_is_active_in_training_alone():
+    data = {"image": np.ones((64, 2), np.float32)}
+    flow, state = started(Dropping(), data)
+    metrics = [jax.jit(flow.step)(state.replace(key=jax.random.key(i)), data)[1] for i in range(2)]
+    assert float(metrics[0]["log_det"]) != float(metrics[1]["log_det"])
+    x = jnp.array(data["image"])
+    np.testing.assert_allclose(flow.log_prob(state, x), -jnp.exp(1.0) - jnp.log(2 * jnp.pi) + 1, rtol=1e-5)
+    np.testing.assert_allclose(flow.decode(state, flow.encode(state, x)), x, rtol=1e-6)
+
+
 def test_the_same_state_and_batch_give_the_same_bits():
     flow, state = started()
     step = jax.jit(flow.step)
