@@ -17,16 +17,15 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from jaxgen.training.states import assemble, check_same, forms, to_host
 from jaxgen.types import State
 
 __all__ = ["Checkpoints"]
@@ -71,11 +70,11 @@ class Checkpoints:
         """
         if (latest := self.latest_step) is not None and step <= latest:
             raise ValueError(f"cannot save step {step}: {self.folder} already has step {latest}")
-        arrays = _to_host(state)
+        arrays = to_host(state)
         with ThreadPoolExecutor() as pool:  # hashing releases the GIL
             digests = dict(zip(arrays, pool.map(_digest, arrays.values()), strict=True))
         manifest = {
-            "leaves": {name: [*form, digests[name]] for name, form in _forms(state).items()},
+            "leaves": {name: [*form, digests[name]] for name, form in forms(state).items()},
             "metrics": {name: float(v) for name, v in (metrics or {}).items() if math.isfinite(v)},
         }
         writer = self._open_writer()
@@ -215,8 +214,8 @@ class Checkpoints:
 
     def _read(self, step: int, target: State) -> State:
         saved = self._read_manifest(step)["leaves"]
-        forms = {name: form for name, (*form, _) in saved.items()}
-        _check_same(forms, _forms(target), f"the checkpoint of step {step} in {self.folder}")
+        saved_forms = {name: form for name, (*form, _) in saved.items()}
+        check_same(saved_forms, forms(target), f"the checkpoint of step {step} in {self.folder}")
         try:
             with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
                 arrays = reader.restore(self.folder / str(step) / "state")
@@ -227,68 +226,16 @@ class Checkpoints:
         for (name, (*_, digest)), found in zip(saved.items(), digests, strict=True):
             if found != digest:
                 raise _DamageError(f"{name} has changed")
-        leaves = [_to_device(arrays[name], like) for name, like in _by_name(target).items()]
-        return jax.tree.unflatten(jax.tree.structure(target), leaves)
+        return assemble(arrays, target)
 
 
 class _DamageError(Exception):
     """What is wrong with a checkpoint."""
 
 
-def _by_name(tree: State) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-    if len(named) != len(leaves):
-        raise ValueError("two leaves of the state have the same name")
-    return named
-
-
-def _forms(tree: State) -> dict[str, list[Any]]:
-    """dtype (`key<fry>` for a typed key) and shape of each leaf, as they are after a trip through JSON."""
-    return {name: [str(leaf.dtype), list(leaf.shape)] for name, leaf in _by_name(tree).items()}
-
-
-def _check_same(saved: dict[str, list[Any]], wanted: dict[str, list[Any]], what: str) -> None:
-    def say(form: list[Any] | None) -> str:
-        return "absent" if form is None else f"{form[0]}{form[1]}"
-
-    names = [name for name in {**wanted, **saved} if saved.get(name) != wanted.get(name)]
-    differing = [f"{name} is {say(saved.get(name))}, not {say(wanted.get(name))}" for name in names[:6]]
-    if len(names) > 6:
-        differing.append(f"and {len(names) - 6} more")
-    if names:
-        raise ValueError(f"{what} is of another model: {'; '.join(differing)}")
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _to_host(state: State) -> dict[str, np.ndarray]:
-    """Copies: on the CPU `device_get` gives views of the buffers that donation hands to the next step."""
-    raw = {name: jax.random.key_data(x) if _is_key(x) else x for name, x in _by_name(state).items()}
-    return {name: np.array(x) for name, x in jax.device_get(raw).items()}
-
-
-def _to_device(array: np.ndarray, like: Any) -> jax.Array:
-    sharding = getattr(like, "sharding", None)
-    if _is_key(like):  # under jit, for device_put refuses a key on a sharding over several processes
-        wrap = partial(jax.random.wrap_key_data, impl=_key_impl(like))
-        return jax.jit(wrap, out_shardings=sharding)(array)
-    if sharding is None:
-        return jnp.array(array)
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-
-def _key_impl(like: Any) -> Any:
-    found = []  # `key_impl` takes a ShapeDtypeStruct only as a tracer
-    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), like)
-    return found[0]
-
-
 def _digest(array: np.ndarray) -> str:
     digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 
