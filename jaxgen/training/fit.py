@@ -66,7 +66,7 @@ def fit(
     seed: int | Sequence[int] = 0,
     sweep: Any = None,
     state: State | None = None,
-    run: Path | None = None,
+    run: str | Path | None = None,
     resume: bool = False,
     mesh: Mesh | None = None,
     log_every: int = 100,
@@ -106,16 +106,17 @@ def fit(
         progress: show a progress bar, or lines where there is neither a terminal nor a notebook.
 
     Raises:
-        ValueError: a batch that the data or the mesh cannot have, or such a population; a state of another model.
+        ValueError: a batch that the data or the mesh cannot have, or such a population; a state of another model; a
+            folder with a later checkpoint, without `resume`.
         NonFinite: a metric or a parameter became NaN or infinite; the last checkpoint is good.
         Interrupted: SIGINT or SIGTERM; it carries the state, which is saved where there is a `run`.
     """
     length = min(log_every or steps, steps) or 1
-    mesh = data_mesh() if mesh is None else mesh
+    mesh, run = data_mesh() if mesh is None else mesh, Path(run) if run else None
     program = Program(model, dataset, steps, batch_size, seed, sweep, mesh, length)
     with ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(run / "checkpoints", best=best, mode=mode)) if run else None
-        state, step = _start(program, state, checkpoints if resume else None)
+        state, step = _start(program, state, checkpoints, resume)
         intervals = _Intervals(steps, log_every, checkpoint_every, eval_every)
         log = stack.enter_context(_Log(run, step, logger))
         received = stack.enter_context(stop_signals())
@@ -123,18 +124,22 @@ def fit(
         return _Loop(program, intervals, checkpoints, log, bar, received, evaluate, draw).run(state, step)
 
 
-def _start(program: Program, state: State | None, checkpoints: Checkpoints | None) -> tuple[State, int]:
+def _start(program: Program, state: State | None, checkpoints: Checkpoints | None, resume: bool) -> tuple[State, int]:
     """The state with which a run begins, and its step: from a checkpoint, from a copy of `state`, or a new one."""
-    if checkpoints and checkpoints.all_steps:
+    latest = checkpoints.latest_step if checkpoints else None
+    if checkpoints and latest is not None and resume:
         restored, step = checkpoints.restore(program.abstract_state())
         checkpoints.rewind(step)
         return restored, step
+    step = 0 if state is None else int(np.ravel(jax.device_get(state.step))[0])
+    if checkpoints and latest is not None and latest > step:
+        raise ValueError(f"{checkpoints.folder} has step {latest} already: resume that run, or use another folder")
     if state is None:
-        return program.initial_state(), 0
+        return program.initial_state(), step
     target = program.abstract_state()
     check_same(forms(state), forms(target), "the state to start from")
     # The loop donates its state: it gets a copy, which moves to the mesh of the run by way of the host.
-    return assemble(to_host(state), target), int(np.ravel(jax.device_get(state.step))[0])
+    return assemble(to_host(state), target), step
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,14 @@ class Stage:
     examples: int
     """The number of examples that one step takes."""
     mesh: Mesh
+    """The devices of the run."""
     chunk: Callable[[State, Any, int], tuple[State, Metrics]]
     """Takes a state, what the feed gives, and the number of steps to take. Returns the state after them and each metric
     of each step, padded to one length. The state that it takes is donated."""
     feed: Feed
+    """Gives the batches of the steps."""
     blame: Callable[[Mapping[str, float]], str] | None
+    """Names the cause from the metrics of a step that are not finite; None where the model is not `Blaming`."""
 
     def advance(self, state: State, start: int, stop: int) -> tuple[State, dict[str, float]]:
         """Takes the steps from `start` to `stop`, and returns the state and the mean of each metric over them.
@@ -72,7 +75,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Program:
-    """The computation of a run; the fields are the arguments of `jaxgen.fit`.
+    """The computation of a run.
 
     Raises:
         ValueError: the model is not one; the batch or the population cannot be shared over the devices; a population
@@ -80,12 +83,19 @@ class Program:
     """
 
     model: Trainable | Callable[[Any], Trainable]
+    """The model, or with a `sweep` a function from a member's values to its model."""
     dataset: Dataset | StreamedDataset
+    """The training data."""
     steps: int
+    """The step at which the run ends."""
     batch_size: int
+    """The number of examples of a minibatch."""
     seed: int | Sequence[int]
+    """The seed of the run, or the seeds of a population's members."""
     sweep: Any
+    """A pytree of arrays with one value for each member of a population; None where the members share the model."""
     mesh: Mesh
+    """The devices, as one `data` axis."""
     longest: int
     """The largest number of steps of a chunk."""
 

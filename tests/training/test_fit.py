@@ -187,6 +187,16 @@ def test_a_state_moves_to_the_devices_of_the_run_and_must_fit_the_model():
         fit(wider, digits, steps=8, state=half, **SETTINGS)
 
 
+def test_another_run_does_not_write_over_the_one_in_the_folder(tmp_path):
+    half = fit(vae, digits, steps=30, run=str(tmp_path), **SETTINGS)
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match="checkpoints has step 30 already: resume that run, or use another folder"):
+        fit(vae, digits, steps=60, run=tmp_path, **SETTINGS)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    fit(vae, digits, steps=40, run=tmp_path, state=half, **SETTINGS)  # which goes on with the same run
+    assert [record["step"] for record in read_metrics(tmp_path)] == [10, 20, 30, 40]
+
+
 class Recorder:
     """A logger that keeps everything."""
 
