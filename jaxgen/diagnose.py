@@ -183,7 +183,8 @@ def missing_of(shares: Float[np.ndarray, "k"]) -> list[int]:
 
 def _evaluations(records: Sequence[Record]) -> list[Record]:
     """One a step, the later: the figures of the last may have been computed twice."""
-    return list({r["step"]: r for r in records if "discriminator_loss" not in r and len(r) > 1}.values())
+    figures = [r for r in records if "discriminator_loss" not in r and r.keys() - {"step", "kind"}]
+    return list({r["step"]: r for r in figures}.values())
 
 
 def _recent(values: Sequence | np.ndarray) -> Sequence | np.ndarray:
@@ -204,7 +205,8 @@ def _of_steps(steps: Sequence[Record]) -> dict[str, float | str]:
         return np.array([record[name] for record in steps if math.isfinite(record.get(name, math.nan))])
 
     evidence: dict[str, float | str] = {}
-    bad = ((record["step"], name) for record in steps for name, value in record.items() if not math.isfinite(value))
+    values = ((record["step"], name, value) for record in steps for name, value in record.items() if name != "kind")
+    bad = ((step, name) for step, name, value in values if not math.isfinite(value))
     if first := min(bad, default=None):
         evidence["not_finite"] = f"{first[1]} at step {first[0]}"
     losses = [np.abs(_recent(series(f"{player}_loss"))) for player in ("discriminator", "generator")]

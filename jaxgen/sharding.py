@@ -15,7 +15,11 @@ T = TypeVar("T")
 
 
 def data_mesh(devices: int | None = None) -> Mesh:
-    """A `data` mesh over the first `devices` devices, or over all of them. ValueError where there are fewer."""
+    """Returns a `data` mesh over the first `devices` devices, or over all of them.
+
+    Raises:
+        ValueError: the machine has fewer devices, or `devices` is less than 1.
+    """
     available = len(jax.devices())
     count = available if devices is None else devices
     if not 1 <= count <= available:
@@ -24,17 +28,17 @@ def data_mesh(devices: int | None = None) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The placement of an array that every device holds whole."""
+    """Returns the placement of an array that every device holds whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def sharded(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """The placement of an array that is split over the devices along `axis`."""
+    """Returns the placement of an array that is split over the devices along `axis`."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, "data"))
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:
-    """Host arrays, the same on every process, as global arrays of `sharding`."""
+    """Makes host arrays, which must be the same on every process, into global arrays placed by `sharding`."""
     return jax.tree.map(lambda x: jax.make_array_from_callback(x.shape, sharding, lambda index: x[index]), tree)
 
 
@@ -52,9 +56,12 @@ def along_data(tree: T) -> T:
 
 
 def minibatches(batch: T, k: int) -> T:
-    """Cuts arrays with a leading batch axis into k minibatches, (k, b / k, ...). ValueError where k does not divide b.
+    """Cuts arrays (b, ...) with a leading batch axis into k minibatches, (k, b / k, ...).
 
-    Minibatch i takes every k-th example, so that a batch sharded along its leading axis stays where it is.
+    A minibatch takes every k-th example, so that a batch sharded along its leading axis stays where it is.
+
+    Raises:
+        ValueError: k does not divide b.
     """
     n = len(jax.tree.leaves(batch)[0])
     if n % k:

@@ -41,18 +41,18 @@ State = Any
 
 @runtime_checkable
 class Trainable(Protocol):
-    """What `jaxgen.fit` needs.
+    """The methods of a model that `jaxgen.fit` calls.
 
     `init` accepts arrays or `jax.ShapeDtypeStruct`s and reads only shapes, so `jax.eval_shape(model.init, key, batch)`
     describes the state without allocating it.
     """
 
     def init(self, key: Key[Array, ""], batch: Batch) -> State:
-        """The state before the first step."""
+        """Returns the state before the first step."""
         ...
 
     def step(self, state: State, batch: Batch) -> tuple[State, Metrics]:
-        """One training step; the same state and batch give the same result, bit for bit."""
+        """Takes one training step. The same state and batch give the same result, bit for bit."""
         ...
 
 

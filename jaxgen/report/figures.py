@@ -25,7 +25,7 @@ def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> Non
     """One small panel for each metric of `metrics.jsonl` that was read more than once, against the step; speed is
     left out."""
     readings = Counter(name for record in records for name in record)
-    names = sorted(name for name, n in readings.items() if n > 1 and name not in ("step", "steps_per_second"))
+    names = sorted(name for name, n in readings.items() if n > 1 and name not in ("step", "kind", "steps_per_second"))
     columns = min(3, max(1, len(names)))
     rows = max(1, -(-len(names) // columns))
     figure = Figure(figsize=(4 * columns, 2.4 * rows), layout="constrained")

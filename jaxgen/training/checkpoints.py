@@ -4,10 +4,10 @@
         checkpoints.save(step, state, {"fid": 12.3})  # the state may be donated at once
     state, step = Checkpoints(run / "checkpoints").restore(jax.eval_shape(model.init, key, batch))
 
-A checkpoint is a folder `<step>` with two Orbax items: `state`, a flat dict of host arrays by name
-(`params/Dense_0/kernel`), and `manifest`, JSON: the dtype, shape and SHA-256 of each, and the metrics. Orbax
-makes the folder appear whole or not at all; the manifest shows what happens to it later, of which Orbax says
-nothing (flipped bytes) or dies (a truncated file).
+A checkpoint is a folder `<step>` with two Orbax items. `state` is a flat dict of host arrays by name, such as
+`params/Dense_0/kernel`. `manifest` is JSON: the dtype, shape and SHA-256 digest of each array, and the metrics. Orbax
+makes the folder appear whole or not at all. The manifest shows damage that comes later, which Orbax passes over in
+silence (flipped bytes) or dies of (a truncated file).
 """
 
 import contextlib
@@ -17,16 +17,15 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from jaxgen.training.states import assemble, check_same, forms, to_host
 from jaxgen.types import State
 
 __all__ = ["Checkpoints"]
@@ -35,14 +34,17 @@ __all__ = ["Checkpoints"]
 class Checkpoints:
     """The checkpoints in one folder. Only `save` and `rewind` change anything on the disk.
 
-    With several processes each calls every method; the state is replicated over them and the folder shared.
+    Where there are several processes, each calls every method; the state is replicated over them and the folder shared.
 
     Args:
         folder: holds the checkpoints; the first `save` makes it.
-        keep_latest: how many of the newest to keep.
-        keep_best: how many of the best to keep besides.
-        best: the metric by which they are the best; None keeps the latest alone.
-        mode: whether less ("min") or more ("max") of it is better.
+        keep_latest: the number of newest checkpoints to keep.
+        keep_best: the number of best checkpoints to keep besides.
+        best: the metric that says which are the best; None keeps the newest alone.
+        mode: whether less ("min") or more ("max") of that metric is better.
+
+    Raises:
+        ValueError: `keep_latest` is less than 1, or `keep_best` negative.
     """
 
     def __init__(
@@ -63,19 +65,19 @@ class Checkpoints:
         self._writer: ocp.CheckpointManager | None = None
 
     def save(self, step: int, state: State, metrics: Mapping[str, Any] | None = None) -> None:
-        """Writes a checkpoint in the background; when this returns the state may be donated.
+        """Writes a checkpoint in the background. The state may be donated as soon as this returns.
 
         Raises:
             ValueError: a checkpoint of this or a later step exists (after a fallback, `rewind` first).
-            Exception: what made the save before this one fail.
+            Exception: whatever made the save before this one fail.
         """
         if (latest := self.latest_step) is not None and step <= latest:
             raise ValueError(f"cannot save step {step}: {self.folder} already has step {latest}")
-        arrays = _to_host(state)
+        arrays = to_host(state)
         with ThreadPoolExecutor() as pool:  # hashing releases the GIL
             digests = dict(zip(arrays, pool.map(_digest, arrays.values()), strict=True))
         manifest = {
-            "leaves": {name: [*form, digests[name]] for name, form in _forms(state).items()},
+            "leaves": {name: [*form, digests[name]] for name, form in forms(state).items()},
             "metrics": {name: float(v) for name, v in (metrics or {}).items() if math.isfinite(v)},
         }
         writer = self._open_writer()
@@ -89,17 +91,17 @@ class Checkpoints:
         )
 
     def restore(self, target: State, step: int | None = None) -> tuple[State, int]:
-        """A state like `target` from the newest good checkpoint, or from that of `step`; and its step.
+        """Returns a state like `target` from the newest good checkpoint, or from the one of `step`, and its step.
 
         A damaged checkpoint is passed over for the next older one, with a warning.
 
         Args:
-            target: `jax.eval_shape(model.init, ...)`, or a state. A leaf that has a sharding is restored to
-                it, whatever the number of devices that the saved state was on.
+            target: `jax.eval_shape(model.init, ...)`, or a state. A leaf that has a sharding is restored to that
+                sharding, whatever the number of devices that the saved state was on.
 
         Raises:
-            ValueError: no checkpoint is good; that of `step` is missing or damaged; or it is of another model
-                than `target`, and then the leaves that differ are named.
+            ValueError: no checkpoint is good; the one of `step` is missing or damaged; or the checkpoint is of another
+                model than `target`, and then the message names the leaves that differ.
         """
         steps = self.all_steps
         if step is not None and step not in steps:
@@ -134,29 +136,29 @@ class Checkpoints:
 
     @property
     def all_steps(self) -> Sequence[int]:
-        """The steps of the checkpoints, good or damaged, in order; a save under way is waited for."""
+        """The steps of the checkpoints, good or damaged, in order. This waits for a save under way."""
         self.wait()
         folders = self.folder.iterdir() if self.folder.is_dir() else ()
         return sorted(int(p.name) for p in folders if p.name.isdecimal() and p.is_dir())
 
     @property
     def latest_step(self) -> int | None:
-        """The last of `all_steps`."""
+        """The last of `all_steps`; None where there is none."""
         return max(self.all_steps, default=None)
 
     @property
     def best_step(self) -> int | None:
-        """The step with the best value of the metric `best`; None where no checkpoint has one."""
+        """The step with the best value of the metric `best`; None where no checkpoint has a value."""
         scores = self._read_scores()
         return min(scores, key=scores.__getitem__, default=None)
 
     def wait(self) -> None:
-        """Waits until the last save is on the disk, and raises what made it fail."""
+        """Waits until the last save is on the disk, and raises whatever made it fail."""
         if self._writer is not None:
             self._writer.wait_until_finished()
 
     def close(self) -> None:
-        """Waits as `wait` does, and ends Orbax's threads. `save` starts them anew."""
+        """Waits as `wait` does and ends the threads of Orbax, which the next `save` starts anew."""
         if self._writer is not None:
             writer, self._writer = self._writer, None
             writer.close()
@@ -182,7 +184,7 @@ class Checkpoints:
         return self._writer
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any = None) -> Sequence[bool]:
-        """Which checkpoints Orbax shall keep: the latest and the best.
+        """Tells Orbax, which calls this, whether to keep each checkpoint: the latest and the best are kept.
 
         Orbax's own BestN knows the metrics of earlier processes only where `best_fn` is set too, and then one
         damaged metrics file keeps the manager from opening.
@@ -215,80 +217,28 @@ class Checkpoints:
 
     def _read(self, step: int, target: State) -> State:
         saved = self._read_manifest(step)["leaves"]
-        forms = {name: form for name, (*form, _) in saved.items()}
-        _check_same(forms, _forms(target), f"the checkpoint of step {step} in {self.folder}")
+        saved_forms = {name: form for name, (*form, _) in saved.items()}
+        check_same(saved_forms, forms(target), f"the checkpoint of step {step} in {self.folder}")
         try:
             with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
                 arrays = reader.restore(self.folder / str(step) / "state")
             with ThreadPoolExecutor() as pool:
                 digests = list(pool.map(_digest, (arrays[name] for name in saved)))
-        except Exception as error:  # Orbax and TensorStore raise all kinds for a damaged file
+        except Exception as error:  # Orbax and TensorStore raise all kinds of errors for a damaged file
             raise _DamageError(f"it cannot be read ({type(error).__name__})") from error
         for (name, (*_, digest)), found in zip(saved.items(), digests, strict=True):
             if found != digest:
                 raise _DamageError(f"{name} has changed")
-        leaves = [_to_device(arrays[name], like) for name, like in _by_name(target).items()]
-        return jax.tree.unflatten(jax.tree.structure(target), leaves)
+        return assemble(arrays, target)
 
 
 class _DamageError(Exception):
-    """What is wrong with a checkpoint."""
-
-
-def _by_name(tree: State) -> dict[str, Any]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    named = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
-    if len(named) != len(leaves):
-        raise ValueError("two leaves of the state have the same name")
-    return named
-
-
-def _forms(tree: State) -> dict[str, list[Any]]:
-    """dtype (`key<fry>` for a typed key) and shape of each leaf, as they are after a trip through JSON."""
-    return {name: [str(leaf.dtype), list(leaf.shape)] for name, leaf in _by_name(tree).items()}
-
-
-def _check_same(saved: dict[str, list[Any]], wanted: dict[str, list[Any]], what: str) -> None:
-    def say(form: list[Any] | None) -> str:
-        return "absent" if form is None else f"{form[0]}{form[1]}"
-
-    names = [name for name in {**wanted, **saved} if saved.get(name) != wanted.get(name)]
-    differing = [f"{name} is {say(saved.get(name))}, not {say(wanted.get(name))}" for name in names[:6]]
-    if len(names) > 6:
-        differing.append(f"and {len(names) - 6} more")
-    if names:
-        raise ValueError(f"{what} is of another model: {'; '.join(differing)}")
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _to_host(state: State) -> dict[str, np.ndarray]:
-    """Copies: on the CPU `device_get` gives views of the buffers that donation hands to the next step."""
-    raw = {name: jax.random.key_data(x) if _is_key(x) else x for name, x in _by_name(state).items()}
-    return {name: np.array(x) for name, x in jax.device_get(raw).items()}
-
-
-def _to_device(array: np.ndarray, like: Any) -> jax.Array:
-    sharding = getattr(like, "sharding", None)
-    if _is_key(like):  # under jit, for device_put refuses a key on a sharding over several processes
-        wrap = partial(jax.random.wrap_key_data, impl=_key_impl(like))
-        return jax.jit(wrap, out_shardings=sharding)(array)
-    if sharding is None:
-        return jnp.array(array)
-    return jax.make_array_from_callback(array.shape, sharding, lambda index: array[index])
-
-
-def _key_impl(like: Any) -> Any:
-    found = []  # `key_impl` takes a ShapeDtypeStruct only as a tracer
-    jax.eval_shape(lambda key: found.append(jax.random.key_impl(key)), like)
-    return found[0]
+    """A checkpoint is damaged; the message says how."""
 
 
 def _digest(array: np.ndarray) -> str:
     digest = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -1,48 +1,60 @@
 """The training loop, one for all models: compiled chunks of steps, logs, pictures, checkpoints, exact resume.
 
-state = fit(model, load("digits"), steps=2000, batch_size=64, run=Path("runs/mine"))
+>>> import optax
+>>> from jaxgen.data import load
+>>> from jaxgen.models import VAE
+>>> from jaxgen.networks import MLPDecoder, MLPEncoder
+>>> from jaxgen.training import fit
+>>> vae = VAE(MLPEncoder(2, (8,)), MLPDecoder((8, 8, 1), (8,)), optax.adam(1e-3))
+>>> state = fit(vae, load("digits"), steps=4, batch_size=16, progress=False)
+>>> state = fit(vae, load("digits"), steps=8, batch_size=16, progress=False, state=state)  # goes on for four steps
+>>> int(state.step)
+8
+
+With `run=Path("runs/mine")` everything is kept in a folder, and the same call with `resume=True` goes on from there. A
+population trains several seeds, or several values of a hyperparameter, side by side:
+
+    states = fit(lambda beta: replace(vae, beta=beta), data, seed=[0, 0], sweep=jnp.array([1.0, 4.0]), ...)
+    [first, second] = jaxgen.training.members(states)
 """
 
-import itertools
-import math
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
-from jaxgen.data import Dataset, StreamedDataset
-from jaxgen.report import save_image
-from jaxgen.sharding import data_mesh, place, replicated, sharded
+from jaxgen.data.dataset import Dataset, StreamedDataset
+from jaxgen.sharding import data_mesh
 from jaxgen.training.checkpoints import Checkpoints
-from jaxgen.training.logging import Logger
-from jaxgen.training.population import members, over_members, summary
+from jaxgen.training.logging import Kind, Logger, MetricLogger, as_logger
+from jaxgen.training.population import members, summary
+from jaxgen.training.program import NonFinite, Program, all_finite, minibatches_of, phases_of
+from jaxgen.training.progress import Progress
+from jaxgen.training.signals import stop_signals
+from jaxgen.training.states import abstract_state, assemble, check_same, forms, to_host
 from jaxgen.types import State, Trainable
 
-__all__ = ["Interrupted", "NonFinite", "abstract_state", "fit", "phases_of"]
-
-STREAM_BYTES = 64 << 20  # of one chunk of a streamed data set, on the host and on the device
+__all__ = ["Interrupted", "NonFinite", "abstract_state", "fit", "minibatches_of", "phases_of"]
 
 
 class Interrupted(Exception):
-    """SIGINT or SIGTERM stopped the run after `step`, which is saved where the run has a folder."""
+    """SIGINT or SIGTERM stopped the run after `step`.
 
-    def __init__(self, signum: int, step: int, saved: bool = True):
-        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}{', which is saved' * saved}")
-        self.signum, self.step = signum, step
+    Its `state` is the state after that step, so that a run without a folder loses nothing: `fit(..., state=...)` goes
+    on from it. `signum` is the number of the signal, and the message says whether the step is saved.
+    """
 
-
-class NonFinite(ArithmeticError):
-    """A metric or a parameter became NaN or infinite."""
+    def __init__(self, signum: int, step: int, saved: bool = True, state: State | None = None):
+        end = "which is saved" if saved else "which is not saved: the state of this exception holds it"
+        super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}, {end}")
+        self.signum, self.step, self.saved, self.state = signum, step, saved, state
 
 
 def fit(
@@ -53,7 +65,8 @@ def fit(
     batch_size: int,
     seed: int | Sequence[int] = 0,
     sweep: Any = None,
-    run: Path | None = None,
+    state: State | None = None,
+    run: str | Path | None = None,
     resume: bool = False,
     mesh: Mesh | None = None,
     log_every: int = 100,
@@ -63,277 +76,175 @@ def fit(
     draw: Callable[[State], np.ndarray] | None = None,
     best: str | None = None,
     mode: Literal["min", "max"] = "min",
+    logger: MetricLogger | Callable[[int, Mapping[str, float]], None] | None = None,
     progress: bool = True,
 ) -> State:
-    """Trains `model` for `steps` steps and returns its state.
+    """Trains `model` up to step `steps` and returns its state.
 
-    The run is a pure function of the model, the data and `seed`: interrupted anywhere and resumed, it ends with the
+    The run is a pure function of the model, the data and `seed`: interrupted anywhere and continued, it ends with the
     same state bit for bit.
 
     Args:
-        batch_size: examples of a minibatch; a model with `minibatches` (a GAN's k discriminator steps) takes so many
-            of them in one step. The phases of a model that has them are compiled when they are reached.
-        seed: of the parameters, the noise and the order of the data. Several seeds train a population: one run of each,
-            side by side in one program, the members shared over the mesh. Its state has a leading axis over the
-            members (`jaxgen.training.members` takes it apart), its metrics and figures are means over them, with
-            standard deviations under the name with `_std`.
-        sweep: hyperparameters of a population: an array, or a pytree of them, with one value for each of `seed` (which
-            may repeat). `model` is then a function from a member's values to its model, which must not let them change
-            a shape or what `init` returns:
-
-                fit(lambda beta: replace(vae, beta=beta), data, seed=[0, 0], sweep=jnp.array([1.0, 4.0]), ...)
-
-        run: the folder for `metrics.jsonl`, TensorBoard events, `samples/` and `checkpoints/`; None keeps nothing.
-        resume: go on from the newest good checkpoint of `run`.
+        batch_size: examples of a minibatch. A model that is `Minibatched` takes several of them in one step.
+        seed: decides the parameters, the noise and the order of the data. Several seeds train a population side by
+            side, its members shared over the mesh. Its state has a leading axis over the members; its metrics and
+            figures are means over them, with standard deviations under the name with `_std`.
+        sweep: hyperparameters of a population: a pytree of arrays with one value for each of `seed`, which may repeat.
+            `model` is a function of a member's values, which may change no shape and nothing that `init` returns.
+        state: the state to start from, which stays usable. The data go on from its step; with the same `seed` the end
+            is that of one run. By default the state is a new one.
+        run: the folder for `metrics.jsonl`, `tensorboard/`, `samples/` and `checkpoints/`; None keeps nothing.
+        resume: go on from the newest good checkpoint of `run`, or where there is none, start as without it.
         mesh: the devices; by default all, as one `data` axis.
-        log_every, checkpoint_every, eval_every: in steps. At each of these, and at the end, one line of metrics is
-            written, the mean over the steps since the line before. 0: only at the end.
-        evaluate: figures of a state (of one member), every `eval_every` steps and at the end.
-        draw: a picture (h, w, c) uint8 of a state (of the first member), drawn as often.
-        best, mode: the figure of `evaluate` by which the best checkpoint is kept.
-        progress: show a progress bar, or lines where there is no terminal.
+        log_every, checkpoint_every, eval_every: numbers of steps, 0 for the end alone. At the multiples of each, and
+            at the end, one record is written: the means of the metrics over the steps since the record before.
+        evaluate: gives figures of a state (of each member), every `eval_every` steps and at the end.
+        draw: gives a picture (h, w, c) uint8 of a state (of the first member) as often.
+        best, mode: the figure of `evaluate` by which the best checkpoint is kept, and whether less or more is better.
+        logger: receives all metrics, figures and pictures besides `run`. What it raises ends the run and comes out of
+            this function; the checkpoints before it are kept.
+        progress: show a progress bar, or lines where there is neither a terminal nor a notebook.
 
     Raises:
-        ValueError: a batch larger than the data or not divisible by the devices; members not divisible by the
-            devices, or on streamed data; a run that cannot be resumed.
+        ValueError: a batch that the data or the mesh cannot have, or such a population; a state of another model; a
+            folder with a later checkpoint, without `resume`.
         NonFinite: a metric or a parameter became NaN or infinite; the last checkpoint is good.
-        Interrupted: SIGINT or SIGTERM; the state is saved.
+        Interrupted: SIGINT or SIGTERM; it carries the state, which is saved where there is a `run`.
     """
-    mesh = data_mesh() if mesh is None else mesh
-    population = not isinstance(seed, int)
-    shared, what = (len(seed), "population") if population else (batch_size, "batch size")
-    if not shared or shared % mesh.size:
-        raise ValueError(f"{what} {shared}: it must be a multiple of the {mesh.size} devices of the mesh")
-    if population and not isinstance(dataset, Dataset):
-        raise ValueError(f"a population of {len(seed)} seeds needs data in memory; {dataset.name} is streamed")
-    model_of = (lambda _: model) if sweep is None else model
-    if sweep is not None:
-        if not population or any(np.shape(x)[:1] != (len(seed),) for x in jax.tree.leaves(sweep)):
-            raise ValueError(
-                f"sweep of shape {jax.tree.map(np.shape, sweep)}: a value for each of several seeds is needed"
-            )
-        model = model_of(jax.tree.map(lambda x: x[0], sweep))
-    phases = phases_of(model)
-    ends = [*itertools.accumulate(phase.steps for phase in phases[:-1]), steps]
-    spec = dataset.spec(batch_size * max(getattr(phase, "minibatches", 1) for phase in phases))
-
-    def due(step: int, every: int) -> bool:
-        return step == steps or bool(every and step % every == 0)
-
+    length = min(log_every or steps, steps) or 1
+    mesh, run = data_mesh() if mesh is None else mesh, Path(run) if run else None
+    program = Program(model, dataset, steps, batch_size, seed, sweep, mesh, length)
     with ExitStack() as stack:
         checkpoints = stack.enter_context(Checkpoints(run / "checkpoints", best=best, mode=mode)) if run else None
-        step = 0
-        if resume and checkpoints and checkpoints.all_steps:
-            state, step = checkpoints.restore(abstract_state(model, spec, mesh, len(seed) if population else None))
-            checkpoints.rewind(step)
-        else:
-            state = _start(model, spec, mesh, seed)
-        logger = stack.enter_context(Logger(run, step)) if run and jax.process_index() == 0 else None
-        length = min(log_every or steps, steps) or 1
-        end = step
-        received = stack.enter_context(_signals())
-        shown = progress and jax.process_index() == 0
-        bar = tqdm(total=steps, initial=step, unit="step", disable=None if shown else True)
-        stack.enter_context(bar)
+        state, step = _start(program, state, checkpoints, resume)
+        intervals = _Intervals(steps, log_every, checkpoint_every, eval_every)
+        log = stack.enter_context(_Log(run, step, logger))
+        received = stack.enter_context(stop_signals())
+        bar = stack.enter_context(Progress(steps, step, progress and jax.process_index() == 0))
+        return _Loop(program, intervals, checkpoints, log, bar, received, evaluate, draw).run(state, step)
 
-        while step < steps:
-            if received:
-                raise Interrupted(received[0], step, saved=checkpoints is not None)
-            if compiling := step == end:  # the next phase
-                bar.set_description("compiling")
-                phase = next(i for i, end in enumerate(ends) if step < end)
-                end, examples = min(ends[phase], steps), batch_size * getattr(phases[phase], "minibatches", 1)
-                chunk = _chunk(model_of, phase, sweep, dataset, dataset.spec(examples), mesh, seed, length)
-                feed = _feeder(dataset, mesh, seed, examples, range(step, end), length)
-            stop = min(end, *(step - step % n + n for n in (log_every, checkpoint_every, eval_every) if n))
-            began, pending = time.perf_counter(), []
-            with jax.set_mesh(mesh):
-                for count, inputs in feed(step, stop):
-                    state, metrics = chunk(state, inputs, count)
-                    pending.append((count, metrics))
-            values = _collect(pending, step, getattr(model, "blame", None))  # the one host sync
+
+def _start(program: Program, state: State | None, checkpoints: Checkpoints | None, resume: bool) -> tuple[State, int]:
+    """The state with which a run begins, and its step: from a checkpoint, from a copy of `state`, or a new one."""
+    latest = checkpoints.latest_step if checkpoints else None
+    if checkpoints and latest is not None and resume:
+        restored, step = checkpoints.restore(program.abstract_state())
+        checkpoints.rewind(step)
+        return restored, step
+    step = 0 if state is None else int(np.ravel(jax.device_get(state.step))[0])
+    if checkpoints and latest is not None and latest > step:
+        raise ValueError(f"{checkpoints.folder} has step {latest} already: resume that run, or use another folder")
+    if state is None:
+        return program.initial_state(), step
+    target = program.abstract_state()
+    check_same(forms(state), forms(target), "the state to start from")
+    # The loop donates its state: it gets a copy, which moves to the mesh of the run by way of the host.
+    return assemble(to_host(state), target), step
+
+
+@dataclass(frozen=True)
+class _Intervals:
+    """When something is due, in steps; an interval of 0 is due at the end alone."""
+
+    steps: int
+    log: int
+    checkpoint: int
+    evaluation: int
+
+    def due(self, step: int, every: int) -> bool:
+        return step == self.steps or bool(every and step % every == 0)
+
+    def next(self, step: int, end: int) -> int:
+        """The first step after `step` at which anything is due, `end` at the latest."""
+        return min(end, *(step - step % n + n for n in (self.log, self.checkpoint, self.evaluation) if n))
+
+
+class _Log:
+    """Everything that a run reports to: its folder, and the logger of the user. Of several processes only the first
+    reports."""
+
+    def __init__(
+        self,
+        run: Path | None,
+        step: int,
+        logger: MetricLogger | Callable[[int, Mapping[str, float]], None] | None,
+    ):
+        first = jax.process_index() == 0
+        self._other = as_logger(logger) if logger is not None and first else None
+        self._own = Logger(run, step) if run and first else None
+
+    def write(self, step: int, kind: Kind, values: Mapping[str, float]) -> None:
+        if self._own:
+            self._own.write(step, values, kind)
+        if self._other:
+            self._other.write(step, values)
+
+    def image(self, step: int, picture: np.ndarray) -> None:
+        for logger in (self._own, self._other):
+            if logger:
+                logger.image("samples", step, picture)
+
+    def __enter__(self) -> "_Log":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._own:
+            self._own.close()
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The loop of one run, and what it does between two chunks of steps."""
+
+    program: Program
+    intervals: _Intervals
+    checkpoints: Checkpoints | None
+    log: _Log
+    progress: Progress
+    received: list[int]  # signals
+    evaluate: Callable[[State], Mapping[str, float]] | None
+    draw: Callable[[State], np.ndarray] | None
+
+    def run(self, state: State, step: int) -> State:
+        """Takes the steps that are left."""
+        intervals, stage = self.intervals, None
+        while step < intervals.steps:
+            if self.received:
+                raise Interrupted(self.received[0], step, self._is_saved(step), state)
+            compiling = False
+            if stage is None or step == stage.end:
+                self.progress.compiling()
+                stage, compiling = self.program.stage(step), True
+            began = time.perf_counter()
+            stop = intervals.next(step, stage.end)
+            state, metrics = stage.advance(state, step, stop)
             rate = (stop - step) / (time.perf_counter() - began)
             step = stop
+            self.progress.advance(step, rate * stage.examples, metrics)
+            self.log.write(step, "train", metrics | ({} if compiling else {"steps_per_second": rate}))
+            figures = self._look(state, step) if intervals.due(step, intervals.evaluation) else {}
+            due = intervals.due(step, intervals.evaluation or intervals.checkpoint)
+            self.progress.line(step, metrics | figures, due)
+            if intervals.due(step, intervals.checkpoint) or self.received:
+                self._save(state, step, figures)
+        return state
 
-            bar.set_description("training", refresh=False)
-            bar.set_postfix({"images/s": f"{rate * examples:.0f}", **_brief(values)}, refresh=False)
-            bar.update(step - bar.n)
-            if logger:
-                logger.write(step, values | ({} if compiling else {"steps_per_second": rate}))
-            figures: dict[str, float] = {}
-            if due(step, eval_every):
-                each = members(state) if population else [state]
-                figures = summary([evaluate(one) for one in each]) if evaluate else {}
-                picture = draw(each[0]) if draw else None
-                if logger:
-                    if figures:
-                        logger.write(step, figures)
-                    if picture is not None:
-                        save_image(run / "samples" / f"{step:08d}.png", picture)
-                        logger.image("samples", step, picture)
-            if bar.disable and shown and due(step, eval_every or checkpoint_every):
-                print(
-                    f"step {step}/{steps}",
-                    *(f"{k} {v:.4g}" for k, v in (values | figures).items()),
-                    flush=True,
-                )
-            if checkpoints and (due(step, checkpoint_every) or received):
-                if not _all_finite(state):
-                    raise NonFinite(f"step {step}: a parameter is NaN or infinite")
-                checkpoints.save(step, state, figures)
-    return state
+    def _look(self, state: State, step: int) -> dict[str, float]:
+        """Evaluates and draws the state, reports both, and returns the figures."""
+        each = members(state) if self.program.members is not None else [state]
+        figures = summary([self.evaluate(one) for one in each]) if self.evaluate else {}
+        picture = self.draw(each[0]) if self.draw else None
+        if figures:
+            self.log.write(step, "evaluation", figures)
+        if picture is not None:
+            self.log.image(step, picture)
+        return figures
 
+    def _save(self, state: State, step: int, figures: Mapping[str, float]) -> None:
+        if self.checkpoints:
+            if not all_finite(state):
+                raise NonFinite(f"step {step}: a parameter is NaN or infinite")
+            self.checkpoints.save(step, state, figures)
 
-def abstract_state(
-    model: Trainable, spec: Mapping[str, jax.ShapeDtypeStruct], mesh: Mesh, population: int | None = None
-) -> State:
-    """Shapes, dtypes and shardings of the state of `model`, or of a population of it: what a checkpoint is restored
-    into."""
-    state = jax.eval_shape(model.init, jax.random.key(0), spec)
-    leading, place = ((), replicated(mesh)) if population is None else ((population,), sharded(mesh))
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*leading, *x.shape), x.dtype, sharding=place), state)
-
-
-def _keys(seed: int | Sequence[int]) -> tuple[Any, Any]:
-    """The key of the parameters and noise and the key of augmentation, of one seed or of each."""
-    if isinstance(seed, int):
-        return tuple(jax.random.split(jax.random.key(seed)))
-    return jax.vmap(lambda s: tuple(jax.random.split(jax.random.key(s))))(jnp.array(seed, jnp.uint32))
-
-
-def _start(model, spec, mesh: Mesh, seed: int | Sequence[int]) -> State:
-    init = partial(model.init, batch=spec)
-    if isinstance(seed, int):
-        return jax.jit(init, out_shardings=replicated(mesh))(_keys(seed)[0])
-    # One after the other: jaxlib 0.10 can wait for ever on a CPU for the batched QR that an orthogonal start becomes.
-    return jax.jit(partial(jax.lax.map, init), out_shardings=sharded(mesh))(_keys(seed)[0])
-
-
-def phases_of(model: Trainable) -> Sequence[Trainable]:
-    """The models that take the steps, one after the other."""
-    return getattr(model, "phases", (model,))
-
-
-def _chunk(model_of, phase: int, sweep: Any, dataset, spec, mesh: Mesh, seed: int | Sequence[int], length: int):
-    """The compiled loop: `chunk(state, inputs, count)` takes `count` ≤ `length` steps.
-
-    The trip count is an argument, so one program serves every chunk, and where chunks end changes no bit.
-    """
-
-    def steps(state, augment_key, values, arrays, inputs, count):
-        model = phases_of(model_of(values))[phase]
-
-        def one(i, carry):
-            state, history = carry
-            batch = jax.tree.map(lambda x: x[i], inputs)
-            if isinstance(dataset, Dataset):
-                batch = dataset.gather(arrays, batch)
-            if dataset.augment:
-                batch = dataset.augment(jax.random.fold_in(augment_key, state.step), batch)
-            state, metrics = model.step(state, batch)
-            return state, jax.tree.map(lambda h, m: h.at[i].set(m), history, metrics)
-
-        metrics = jax.eval_shape(model.step, state, spec)[1]
-        history = jax.tree.map(lambda m: jnp.zeros((length, *m.shape), m.dtype), metrics)
-        return jax.lax.fori_loop(0, count, one, (state, history))
-
-    _, augment_key = _keys(seed)
-    if isinstance(seed, int):
-        compiled = jax.jit(steps, donate_argnums=0, out_shardings=replicated(mesh))
-    else:
-        compiled = jax.jit(over_members(steps, mesh, [0, 0, 0, None, 0, None]), donate_argnums=0)
-    return lambda state, inputs, count: compiled(state, augment_key, sweep, *inputs, count)
-
-
-def _feeder(dataset, mesh: Mesh, seed: int | Sequence[int], batch_size: int, steps: range, longest: int):
-    """`feed(start, stop)` yields (count, inputs) for the chunks from step `start` to `stop`; the calls of a run
-    follow one another through `steps`."""
-
-    def pad(x: np.ndarray, length: int) -> np.ndarray:  # one shape, one compilation
-        return np.concatenate([x, np.zeros((length - len(x), *x.shape[1:]), x.dtype)])
-
-    if isinstance(dataset, Dataset):
-        arrays = place(dict(dataset.arrays), replicated(mesh))
-
-        def indices(seed: int, start: int, stop: int) -> np.ndarray:
-            return pad(dataset.orders(seed, range(start, stop), batch_size), longest)
-
-        def feed(start: int, stop: int) -> Iterator[tuple[int, Any]]:
-            if isinstance(seed, int):
-                chosen = place(indices(seed, start, stop), sharded(mesh, 1))
-            else:
-                chosen = place(np.stack([indices(s, start, stop) for s in seed]), sharded(mesh))
-            yield stop - start, (arrays, chosen)
-
-        return feed
-
-    size = sum(math.prod(x.shape) * x.dtype.itemsize for x in dataset.spec(batch_size).values())
-    length = max(1, min(longest, STREAM_BYTES // size))
-    batches = dataset.stream(seed, steps.start, steps.stop, batch_size)
-
-    def stream(start: int, stop: int) -> Iterator[tuple[int, Any]]:
-        for begin in range(start, stop, length):
-            some = list(itertools.islice(batches, min(length, stop - begin)))
-            stacked = jax.tree.map(lambda *x: pad(np.stack(x), length), *some)
-            yield len(some), ({}, place(stacked, sharded(mesh, 1)))
-
-    return stream
-
-
-def _collect(pending: list[tuple[int, dict]], step: int, blame: Callable[..., str] | None) -> dict[str, float]:
-    """Mean of each metric over the steps of the chunks; NonFinite names the first step and metric that is not finite,
-    and says what the model can tell of it."""
-    history = [
-        {name: np.atleast_2d(values)[:, :count] for name, values in jax.device_get(metrics).items()}
-        for count, metrics in pending
-    ]
-    series = {name: np.concatenate([part[name] for part in history], axis=1) for name in history[0]}
-    bad = {name: np.argwhere(~np.isfinite(x.T)) for name, x in series.items()}  # (step, member), the first step first
-    if bad := {name: places[0] for name, places in bad.items() if len(places)}:
-        name = min(bad, key=lambda name: bad[name][0])
-        i, member = bad[name]
-        whose = f" of member {member}" if len(series[name]) > 1 else ""
-        why = blame({name: float(x[member, i]) for name, x in series.items()}) if blame else ""
-        raise NonFinite(f"step {step + i + 1}: {name}{whose} is {series[name][member, i]}{why and f' ({why})'}")
-    means = {name: x.mean(axis=1, dtype=np.float64) for name, x in series.items()}
-    count = len(next(iter(means.values())))
-    return summary([{name: float(mean[member]) for name, mean in means.items()} for member in range(count)])
-
-
-@jax.jit
-def _all_finite(state: State):
-    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.array([jnp.isfinite(x).all() for x in floats]).all()
-
-
-def _brief(values: Mapping[str, float]) -> dict[str, str]:
-    return {name: f"{value:.3g}" for name, value in values.items() if "loss" in name or name == "elbo"}
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; a second one acts as if nobody listened. Signals reach the main thread alone."""
-    received: list[int] = []
-    before = {}
-
-    def restore():
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-    def handle(signum, frame):
-        received.append(signum)
-        print(
-            f"\n{signal.Signals(signum).name}: stopping at the next log line; once more stops at once",
-            file=sys.stderr,
-        )
-        restore()
-
-    try:
-        for signum in (signal.SIGINT, signal.SIGTERM):
-            before[signum] = signal.signal(signum, handle)
-    except ValueError:  # not the main thread
-        pass
-    try:
-        yield received
-    finally:
-        restore()
+    def _is_saved(self, step: int) -> bool:
+        return self.checkpoints is not None and self.checkpoints.latest_step == step

@@ -1,4 +1,6 @@
 import dataclasses
+import doctest
+import importlib
 import os
 import signal
 import threading
@@ -119,17 +121,137 @@ def test_two_devices_compute_what_one_does_and_checkpoints_move_between_them(tmp
     assert int(moved.step) == 6
 
 
+def kill_at(step, signum):
+    """An evaluation in the course of which the process gets a signal."""
+    return lambda state: os.kill(os.getpid(), signum) or {} if int(state.step) == step else {}
+
+
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_signal_saves_and_the_run_goes_on_from_there(tmp_path, signum):
     whole = fit(vae, digits, steps=60, **SETTINGS)
-    with pytest.raises(Interrupted) as stop:
-        fit(
-            vae, digits, steps=60, run=tmp_path, eval_every=10, **SETTINGS,
-            evaluate=lambda state: os.kill(os.getpid(), signum) or {} if int(state.step) == 30 else {},
-        )  # fmt: skip
-    assert (stop.value.signum, stop.value.step) == (signum, 30)
+
+    def mine(*_):
+        raise AssertionError("the run did not listen")
+
+    before = signal.signal(signum, mine)
+    try:
+        with pytest.raises(Interrupted, match=r"after step 30, which is saved$") as stop:
+            fit(vae, digits, steps=60, run=tmp_path, eval_every=10, evaluate=kill_at(30, signum), **SETTINGS)
+        assert signal.getsignal(signum) is mine
+    finally:
+        signal.signal(signum, before)
+    assert (stop.value.signum, stop.value.step, stop.value.saved) == (signum, 30, True)
     assert same_bits(whole, fit(vae, digits, steps=60, run=tmp_path, resume=True, **SETTINGS))
-    assert signal.getsignal(signum) is not None
+
+
+def test_signal_without_a_folder_hands_over_the_state():
+    with pytest.raises(Interrupted, match="stopped by SIGTERM after step 30, which is not saved: the state") as stop:
+        fit(vae, digits, steps=60, eval_every=10, evaluate=kill_at(30, signal.SIGTERM), **SETTINGS)
+    assert (stop.value.step, stop.value.saved) == (30, False)
+    assert same_bits(stop.value.state, fit(vae, digits, steps=30, **SETTINGS))
+    whole = fit(vae, digits, steps=60, **SETTINGS)
+    assert same_bits(whole, fit(vae, digits, steps=60, state=stop.value.state, **SETTINGS))
+
+
+@pytest.mark.parametrize("seed", [5, [5, 6]])
+def test_going_on_from_a_state_ends_as_one_run_and_leaves_the_state_usable(seed):
+    dataset, settings = dataclasses.replace(digits, augment=mirror), SETTINGS | {"seed": seed}
+    with jax.debug_key_reuse(isinstance(seed, int)):  # which is seen in every vmap of a scan
+        whole = fit(vae, dataset, steps=8, **settings)
+        half = fit(vae, dataset, steps=4, **settings)
+        copy = jax.tree.map(jnp.copy, half)
+        for _ in range(2):
+            assert same_bits(whole, fit(vae, dataset, steps=8, state=half, **settings))
+            assert same_bits(half, copy)
+        assert same_bits(half, fit(vae, dataset, steps=4, state=half, **settings))
+    assert not same_bits(half, whole)
+
+
+def test_a_state_goes_on_in_a_folder_and_gives_way_to_its_checkpoints(tmp_path):
+    whole = fit(vae, digits, steps=60, **SETTINGS)
+    half, other = (fit(vae, digits, steps=30, **SETTINGS | {"seed": seed}) for seed in (5, 6))
+    fit(vae, digits, steps=50, state=half, run=tmp_path, resume=True, **SETTINGS)  # there is nothing to resume
+    assert [record["step"] for record in read_metrics(tmp_path)] == [40, 50]
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["40", "50"]
+    assert same_bits(whole, fit(vae, digits, steps=60, state=other, run=tmp_path, resume=True, **SETTINGS))
+    assert [record["step"] for record in read_metrics(tmp_path)] == [40, 50, 60]
+
+
+def test_a_state_moves_to_the_devices_of_the_run_and_must_fit_the_model():
+    half = fit(vae, digits, steps=4, mesh=data_mesh(2), **SETTINGS)
+    moved = fit(vae, digits, steps=4, mesh=data_mesh(1), state=half, **SETTINGS)
+    assert same_bits(half, jax.device_get(moved.replace(key=half.key)))
+    assert {len(x.sharding.device_set) for x in jax.tree.leaves(moved)} == {1}
+    wider = dataclasses.replace(vae, encoder=MLPEncoder(3, (17,)))
+    with pytest.raises(ValueError, match=r"the state to start from is of another model: .*\[16\], not float32\[17\]"):
+        fit(wider, digits, steps=8, state=half, **SETTINGS)
+
+
+def test_another_run_does_not_write_over_the_one_in_the_folder(tmp_path):
+    half = fit(vae, digits, steps=30, run=str(tmp_path), **SETTINGS)
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    with pytest.raises(ValueError, match="checkpoints has step 30 already: resume that run, or use another folder"):
+        fit(vae, digits, steps=60, run=tmp_path, **SETTINGS)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    fit(vae, digits, steps=40, run=tmp_path, state=half, **SETTINGS)  # which goes on with the same run
+    assert [record["step"] for record in read_metrics(tmp_path)] == [10, 20, 30, 40]
+
+
+class Recorder:
+    """A logger that keeps everything."""
+
+    def __init__(self):
+        self.written, self.pictures = [], []
+
+    def write(self, step, metrics):
+        self.written.append({"step": step, **metrics})
+
+    def image(self, name, step, image):
+        self.pictures.append((name, step, image.shape))
+
+
+def test_a_logger_gets_what_the_folder_gets(tmp_path):
+    looks = {"eval_every": 20, "evaluate": lambda state: {"figure": float(state.step)}}
+    looks |= {"draw": lambda state: np.full((4, 6, 3), 7, np.uint8)}
+    recorder = Recorder()
+    fit(vae, digits, steps=30, run=tmp_path, logger=recorder, **looks, **SETTINGS)
+    records = read_metrics(tmp_path)
+    assert recorder.written == [{k: v for k, v in record.items() if k != "kind"} for record in records]
+    kinds = [(record["step"], record["kind"], "figure" in record) for record in records]
+    train, figures = ("train", False), ("evaluation", True)
+    assert kinds == [(10, *train), (20, *train), (20, *figures), (30, *train), (30, *figures)]
+    assert recorder.pictures == [("samples", 20, (4, 6, 3)), ("samples", 30, (4, 6, 3))]
+    alone = Recorder()
+    fit(vae, digits, steps=30, logger=alone.write, **looks, **SETTINGS)
+    assert without_timing(alone.written) == without_timing(recorder.written)
+
+
+def test_what_a_logger_raises_comes_out_and_the_run_can_be_resumed(tmp_path):
+    def full(step, metrics):
+        if step == 30:
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        fit(vae, digits, steps=40, run=tmp_path, logger=full, **SETTINGS)
+    resumed = fit(vae, digits, steps=40, run=tmp_path, resume=True, **SETTINGS)
+    assert same_bits(resumed, fit(vae, digits, steps=40, **SETTINGS))
+    assert [record["step"] for record in read_metrics(tmp_path)] == [10, 20, 30, 40]
+
+
+def test_without_a_terminal_the_first_log_line_is_printed_and_then_evaluations(capsys):
+    settings = SETTINGS | {"progress": True, "eval_every": 20}
+    fit(vae, digits, steps=50, evaluate=lambda state: {"figure": 0.5}, **settings)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["10/50", "20/50", "40/50", "50/50"]
+    assert ["figure 0.5" in line for line in lines] == [False, True, True, True]
+    assert all(" loss " in line for line in lines)
+
+
+def test_the_example_of_the_docstring_runs():
+    module = importlib.import_module("jaxgen.training.fit")  # the package has the function under this name
+    assert module.__name__ == fit.__module__
+    found = doctest.testmod(module)
+    assert found.attempted > 5 and not found.failed
 
 
 def test_fit_works_outside_the_main_thread():
@@ -190,4 +312,9 @@ def test_batches_that_do_not_fit_are_refused():
 def test_float_points_pass_as_they_are():
     points = Dataset({"image": np.random.default_rng(0).normal(size=(64, 2, 1, 1)).astype(np.float32)})
     model = VAE(MLPEncoder(2, (8,)), MLPDecoder((2, 1, 1), (8,)), optax.adam(1e-3))
-    assert int(fit(model, points, steps=2, batch_size=16, log_every=1, progress=False).step) == 2
+    state = fit(model, points, steps=2, batch_size=16, log_every=1, progress=False)
+    init_key, _ = jax.random.split(jax.random.key(0))
+    expected = model.init(init_key, points.spec(16))
+    for i in range(2):
+        expected, _ = jax.jit(model.step)(expected, points.batch(order(0, i, 16, 64)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), state.params, expected.params)
