@@ -28,15 +28,14 @@ import optax
 from experiments.adversarial import BATCH, SAMPLES, ByFeatures, draw_neighbours, sampled
 from experiments.adversarial import evaluator as evaluator_of_samples
 from experiments.density import density_evaluator, draw_density
+from jaxgen.cli.names import PREDICTIONS, SAMPLERS, SCHEDULES, VARIANCES, WEIGHTINGS
 from jaxgen.data import read_image
+from jaxgen.diffusion import DDIM, DiscreteProcess, Sampler
 from jaxgen.latent import slerp
-from jaxgen.losses.diffusion import PREDICTIONS, SCHEDULES, WEIGHTINGS
 from jaxgen.models import Diffusion
-from jaxgen.models.diffusion import VARIANCES
 from jaxgen.networks import DiffusionUNet, PointDenoiser
 from jaxgen.pixels import to_uint8
 from jaxgen.report import image_grid, plot_trade_off, save_image, scatter_picture
-from jaxgen.samplers import SAMPLERS
 from jaxgen.training.command_line import parse
 from jaxgen.training.commands import load_data, use_devices
 from jaxgen.training.experiment import Config, Experiment, main
@@ -70,7 +69,7 @@ class DiffusionConfig(Config):
     """What the network predicts."""
     weighting: Literal[tuple(WEIGHTINGS)] = "simple"
     """Of the loss over noise levels; `bound`: the variational bound."""
-    variance: Literal[VARIANCES] = "large"
+    variance: Literal[tuple(VARIANCES)] = "large"
     """Of a step back in the bound and in ancestral sampling."""
     conditional: bool = False
     """Give the label to the network."""
@@ -80,7 +79,7 @@ class DiffusionConfig(Config):
     """Scale of classifier-free guidance when sampling; 0: none."""
     ema: float = 0.999
     """Decay of the averaged parameters that are used for sampling; 0: none."""
-    sampler: Literal[SAMPLERS] = "dpm_solver"
+    sampler: Literal[tuple(SAMPLERS)] = "dpm_solver"
     """Of pictures and figures."""
     sampling_steps: int = 20
     """Timesteps that it visits."""
@@ -141,7 +140,19 @@ presets = {
 }
 
 
+def sampler_of(config) -> Sampler:
+    """Returns the sampler that the fields `sampler`, `sampling_steps` and, for DDIM, `eta` describe."""
+    options = {"eta": config.eta} if config.sampler == "ddim" else {}
+    return SAMPLERS[config.sampler](config.sampling_steps, **options)
+
+
+def sampling(config) -> dict:
+    """Returns the keyword arguments of `sample` by which a run's pictures and figures are drawn."""
+    return {"sampler": sampler_of(config), "guidance": config.guidance}
+
+
 def build(config: DiffusionConfig, data) -> Diffusion:
+    """Returns the model. ValueError for settings that do not fit each other or the data, those of sampling included."""
     shape = data.example["image"].shape
     if (len(shape) == 1) != (config.network == "points"):
         what, allowed = ("points", "points") if len(shape) == 1 else ("images", "unet")
@@ -151,8 +162,14 @@ def build(config: DiffusionConfig, data) -> Diffusion:
         raise ValueError(f"{config.source} has no labels to condition on")
     if config.warmup_steps >= config.steps > 0 and config.cosine_decay:
         raise ValueError(f"--warmup-steps {config.warmup_steps}: less than --steps {config.steps} is needed")
-    outputs = 2 if config.variance == "learned" else 1
-    common = {"outputs": outputs, "classes": classes, "dtype": config.dtype}
+    if config.guidance and not (classes and config.label_dropout):
+        raise ValueError(
+            f"--guidance {config.guidance}: labels are needed (--conditional), of which some are hidden in training "
+            "(--label-dropout)"
+        )
+    process, variance = DiscreteProcess(SCHEDULES[config.schedule], config.timesteps), VARIANCES[config.variance]
+    sampler_of(config).timesteps(process, process.timesteps)  # or ValueError
+    common = {"outputs": variance.outputs, "classes": classes, "dtype": config.dtype}
     if config.network == "points":
         network = PointDenoiser((config.width,) * 3, **common)
     else:
@@ -160,21 +177,25 @@ def build(config: DiffusionConfig, data) -> Diffusion:
         network = DiffusionUNet(config.width, *parts, **common)
     end = 0.0 if config.cosine_decay else config.learning_rate
     rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, max(config.steps, 1), end)
-    names = "timesteps schedule prediction weighting variance label_dropout ema sampler sampling_steps eta guidance"
     return Diffusion(
         shape,
         network,
         optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate)),
+        process,
+        PREDICTIONS[config.prediction],
+        WEIGHTINGS[config.weighting],
+        variance,
         classes=classes,
+        label_dropout=config.label_dropout,
+        ema=config.ema,
         clip=len(shape) == 3,
-        **{name: getattr(config, name) for name in names.split()},
     )
 
 
 def evaluator(config: DiffusionConfig, model: Diffusion, train, test) -> Callable:
     """The figures of samples, as of a GAN's; and of test images the variational bound in bits per dimension, of points
     how well the density is known."""
-    figures_of = evaluator_of_samples(config, model, train, test)
+    figures_of = evaluator_of_samples(config, model, train, test, sampling=sampling(config))
     if config.network == "points":
         density = density_evaluator(config.source, partial(log_density, model), test)
         return lambda state: figures_of(state) | density(state)
@@ -201,29 +222,32 @@ def pictures(config: DiffusionConfig, model: Diffusion, state, train, test, run:
     test images whose right half is made anew; the training images nearest to samples."""
     if config.network == "points":
         draw_density(config.source, partial(log_density, model), state, run)
-        frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, jax.random.key(1), 1000, None, 6)
+        trajectory = jax.jit(partial(model.trajectory, **sampling(config)), static_argnums=(2, 4))
+        frames = trajectory(state, jax.random.key(1), 1000, None, 6)
         save_image(run / "trajectory.png", np.concatenate([scatter_picture(np.asarray(x)) for x in frames], axis=1))
         return
     rows = model.classes or 8
     label = jnp.arange(rows, dtype=jnp.int32) if model.classes else None
     way_key, walk_key = jax.random.split(jax.random.key(1))
-    frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, way_key, rows, label, FRAMES)
+    trajectory = jax.jit(partial(model.trajectory, **sampling(config)), static_argnums=(2, 4))
+    frames = trajectory(state, way_key, rows, label, FRAMES)
     save_image(run / "trajectory.png", image_grid(jnp.swapaxes(frames, 0, 1).reshape(-1, *model.shape), len(frames)))
     ends = jax.random.normal(walk_key, (2, rows, 1, int(np.prod(model.shape))))
     path = jax.jit(slerp)(*ends, jnp.linspace(0, 1, FRAMES)[:, None]).reshape(-1, *model.shape)
-    walked = replace(model, sampler="ddim", eta=0.0)
-    images = jax.jit(walked.decode)(state, path, None if label is None else jnp.repeat(label, FRAMES))
+    decode = jax.jit(partial(model.decode, sampler=DDIM(config.sampling_steps), guidance=config.guidance))
+    images = decode(state, path, None if label is None else jnp.repeat(label, FRAMES))
     save_image(run / "interpolations.png", image_grid(images, FRAMES))
     batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), 10)).astype(int))
     mask = (jnp.arange(model.shape[1]) < model.shape[1] // 2)[:, None].astype(jnp.float32)
     image, label = jnp.asarray(batch["image"]), jnp.asarray(batch["label"]) if model.classes else None
-    inpaint = jax.jit(replace(model, sampler="ddim", eta=1.0, sampling_steps=min(100, model.timesteps)).inpaint)
+    sampler = DDIM(min(100, config.timesteps), eta=1.0)
+    inpaint = jax.jit(partial(model.inpaint, sampler=sampler, guidance=config.guidance))
     made = [inpaint(state, jax.random.key(i), image, mask, label) for i in range(3)]
     known = jnp.where(mask > 0, image, 127).astype(jnp.uint8)
     shown = jnp.stack([image, known, *(to_uint8(x) for x in made)], axis=1)
     names = ("image", "known", "made", "made", "made")
     save_image(run / "inpainting.png", image_grid(shown.reshape(-1, *model.shape), 5, names=names))
-    draw_neighbours(model, state, train, run)
+    draw_neighbours(model, state, train, run, sampling(config))
 
 
 @dataclass(frozen=True)
@@ -255,16 +279,16 @@ class Compared(OnRun):
 def compare(
     experiment: Experiment, options: Compared, name: str, variants: dict[str, dict], x: str, y: str, line: bool
 ) -> None:
-    """Figures of samples, seconds for a batch of them and a row of pictures, of the run's model with other fields."""
+    """Writes figures of samples, seconds for a batch of them and a row of pictures, by variants of sampling."""
     use_devices(read_run(experiment, options.run)[0])  # before JAX starts
     config, model, state, step = options.restored(experiment)
     train, test = load_data(config)
     columns, found, rows = 2 * (model.classes or 8), {}, []
-    models = {variant: replace(model, **fields) for variant, fields in variants.items()}
-    for variant, one in models.items():
-        figures = evaluator_of_samples(config, one, train, test, options.samples)(state)
+    for variant, changed in variants.items():
+        how = sampling(config) | changed
+        figures = evaluator_of_samples(config, model, train, test, options.samples, how)(state)
         began = time.perf_counter()
-        images = next(sampled(one, state, BATCH))  # compiled by now
+        images = next(sampled(model, state, BATCH, how))  # compiled by now
         found[variant] = {"seconds": time.perf_counter() - began} | figures
         rows.append(images[:columns])
         shown = [key for key in ("seconds", "fid", "precision", "recall", "label_accuracy") if key in found[variant]]
@@ -292,7 +316,11 @@ def samplers(experiment: Experiment, args: list[str]) -> None:
         if steps and not steps.isdecimal():
             raise ValueError(f"--samplers {entry!r}: a sampler and its steps are needed, as in 'ddim 20'")
         count = int(steps) if steps else timesteps
-        variants[f"{sampler} {count}"] = {"sampler": sampler, "sampling_steps": count, "eta": 0.0}
+        if sampler not in SAMPLERS:
+            raise ValueError(f"--samplers {entry!r}: choose from {', '.join(SAMPLERS)}")
+        if not 1 <= count <= timesteps:
+            raise ValueError(f"--samplers {entry!r}: 1 to the {timesteps} timesteps are allowed")
+        variants[f"{sampler} {count}"] = {"sampler": SAMPLERS[sampler](count)}
     compare(experiment, options, "samplers", variants, "seconds", "fid", line=False)
 
 
@@ -325,8 +353,8 @@ class Use(OnRun):
     """The PNG to write; default: one with the command's name in the run folder."""
 
     def prepared(self, experiment: Experiment):
-        """The model, its state, n times the image, and their labels."""
-        _, model, state, _ = self.restored(experiment)
+        """The config, the model, its state, n times the image, and their labels."""
+        config, model, state, _ = self.restored(experiment)
         if len(model.shape) != 3:
             raise ValueError(f"{self.run}: a run of points has no images to work on")
         if self.n < 1:
@@ -336,7 +364,7 @@ class Use(OnRun):
         image = jnp.asarray(read_image(self.input, model.shape[-1], model.shape[:2]))
         hidden = model.classes if self.label is None else self.label  # the label of none
         label = jnp.full(self.n, hidden, jnp.int32) if model.classes else None
-        return model, state, jnp.tile(image[None], (self.n, 1, 1, 1)), label
+        return config, model, state, jnp.tile(image[None], (self.n, 1, 1, 1)), label
 
     def write(self, name: str, image, made) -> None:
         path = self.out or self.run / f"{name}.png"
@@ -354,8 +382,9 @@ def edit(experiment: Experiment, args: list[str]) -> None:
         """Up to which share of the timesteps: near 0 the image stays, at 1 nothing is left of it."""
 
     options = parse(Edit, args, f"{experiment.script} edit", edit.__doc__)
-    model, state, image, label = options.prepared(experiment)
-    made = jax.jit(model.edit, static_argnums=3)(state, jax.random.key(options.seed), image, options.strength, label)
+    config, model, state, image, label = options.prepared(experiment)
+    edited = jax.jit(partial(model.edit, **sampling(config)), static_argnums=3)
+    made = edited(state, jax.random.key(options.seed), image, options.strength, label)
     options.write("edit", image, made)
 
 
@@ -368,9 +397,9 @@ def inpaint(experiment: Experiment, args: list[str]) -> None:
         """White where the image is known."""
 
     options = parse(Inpaint, args, f"{experiment.script} inpaint", inpaint.__doc__)
-    model, state, image, label = options.prepared(experiment)
+    config, model, state, image, label = options.prepared(experiment)
     mask = (jnp.asarray(read_image(options.mask, 1, model.shape[:2])) > 127).astype(jnp.float32)
-    made = jax.jit(model.inpaint)(state, jax.random.key(options.seed), image, mask, label)
+    made = jax.jit(partial(model.inpaint, **sampling(config)))(state, jax.random.key(options.seed), image, mask, label)
     options.write("inpaint", image, made)
 
 
