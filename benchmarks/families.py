@@ -66,9 +66,10 @@ def measure(module, run: Path, figures_of: Callable) -> dict[str, float]:
     """The row of a run; `figures_of` those of samples."""
     config, data = read_run(module.experiment, run)
     model, [state, *_], _ = restore_run(module.experiment, run, config, data, None)
-    images = list(sampled(model, state, SAMPLES))
+    how = diffusion.sampling(config) if module is diffusion else None
+    images = list(sampled(model, state, SAMPLES, how))
     began = time.perf_counter()
-    next(sampled(model, state, BATCH))  # compiled by now
+    next(sampled(model, state, BATCH, how))  # compiled by now
     seconds = time.perf_counter() - began
     last = [r for r in read_metrics(run) if {"test_elbo", "test_bits_per_dim", "bits_per_dim"} & r.keys()]
     return figures_of(images) | {

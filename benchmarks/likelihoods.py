@@ -20,7 +20,7 @@ SYSTEMS = {  # batch size, steps between two readings of the clock
 EXAMPLES = 1000
 SIDE, WIDTH, MULTIPLIERS, BLOCKS = 32, 64, (1, 2, 2), 1  # of the U-Net
 LEVELS, STEPS, GLOW_WIDTH = 2, 8, 128
-DDIM = 20
+SAMPLING_STEPS = 20
 
 
 def images() -> np.ndarray:
@@ -31,11 +31,13 @@ def images() -> np.ndarray:
 def measure_jaxgen(system: str) -> list[float]:
     """Steps per second as `fit` logs them, or of a compiled `sample`."""
     import os
+    from functools import partial
 
     import jax
     import optax
 
     from jaxgen.data import Dataset
+    from jaxgen.diffusion import DDIM
     from jaxgen.models import Diffusion, NormalizingFlow
     from jaxgen.networks import DiffusionUNet, Glow
     from jaxgen.training import data_mesh
@@ -45,14 +47,16 @@ def measure_jaxgen(system: str) -> list[float]:
     shape, adam = (SIDE, SIDE, 3), optax.adam(1e-3)
     if system.startswith("U-Net"):
         network = DiffusionUNet(WIDTH, MULTIPLIERS, BLOCKS, (), 0.0)
-        model = Diffusion(shape, network, adam, sampler="ddim", sampling_steps=DDIM)
+        model = Diffusion(shape, network, adam)
+        sampled = partial(model.sample, sampler=DDIM(SAMPLING_STEPS))
     else:
         model = NormalizingFlow(Glow(shape, LEVELS, STEPS, GLOW_WIDTH), adam)
+        sampled = model.sample
     data = Dataset({"image": images()})
     if system.endswith("training"):
         return steps_per_second(model, data, batch_size, steps, None)
     state = jax.jit(lambda key: model.init(key, data.spec(batch_size)))(jax.random.key(0))
-    sample, rates = jax.jit(model.sample, static_argnums=2), []
+    sample, rates = jax.jit(sampled, static_argnums=2), []
     with jax.set_mesh(data_mesh()):
         for key in jax.random.split(jax.random.key(1), READINGS + 1):
             start = time.perf_counter()
@@ -245,7 +249,7 @@ def measure_pytorch(system: str) -> list[float]:
         if isinstance(network, Glow):
             return network.sample(n)
         x = torch.randn(n, 3, SIDE, SIDE, device=device)
-        times = torch.linspace(999, 0, DDIM).round().long().tolist()
+        times = torch.linspace(999, 0, SAMPLING_STEPS).round().long().tolist()
         for t, s in zip(times, [*times[1:], None], strict=True):
             kept, after = alpha_bar[t], torch.ones_like(alpha_bar[0]) if s is None else alpha_bar[s]
             noise = network(x, torch.full((n,), float(t), device=device))

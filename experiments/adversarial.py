@@ -200,16 +200,18 @@ def build(config: GANConfig, data) -> GAN:
     return GAN(*players(config, shape, classes), *optimisers(config), classes=classes, **options(config))
 
 
-def evaluator(config: GANConfig, model: GAN, train, test, samples: int | None = None) -> Callable:
+def evaluator(
+    config: GANConfig, model: GAN, train, test, samples: int | None = None, sampling: Mapping[str, Any] | None = None
+) -> Callable:
     """Figures of a state: of points the modes that they cover; of so many images (default: SAMPLES) the classes
     that a classifier trained on the same data reads in them, and FID and the like by its features, or by Inception's.
 
-    Unlabelled images have such figures only by Inception.
+    Unlabelled images have such figures only by Inception. `sampling` are further arguments of the model's `sample`.
     """
     if len(train.example["image"].shape) == 1:
-        return point_evaluator(config.source, model)
+        return point_evaluator(config.source, model, sampling)
     if config.source.startswith("stacked-digits"):
-        return stacked_evaluator(config, model)
+        return stacked_evaluator(config, model, sampling)
     if not train.classes and config.inception is None:
         return lambda state: {}
     extractor = inception_extractor(config.inception) if config.inception else None
@@ -221,7 +223,7 @@ def evaluator(config: GANConfig, model: GAN, train, test, samples: int | None = 
     spread = mean_distance(normalise(train.batch(np.arange(min(len(train), BATCH)))["image"]))
 
     def evaluate(state) -> dict[str, float]:
-        images = list(sampled(model, state, samples or SAMPLES))
+        images = list(sampled(model, state, samples or SAMPLES, sampling))
         features = features_of(extractor, images)
         figures = {"diversity": mean_distance(images[0]) / spread} | sample_figures(extractor, real, features)
         if min(images[0].shape[1:3]) >= WINDOW:
@@ -251,13 +253,13 @@ class ByFeatures:
         return self.figures(state)
 
 
-def point_evaluator(source: str, model: GAN) -> Callable:
+def point_evaluator(source: str, model: GAN, sampling: Mapping[str, Any] | None = None) -> Callable:
     """Modes covered, high-quality samples and reverse KL of 2,500 points; of a world without modes their spread."""
     world = toy_world(source)
     spread = mean_distance(world.sample(2, POINTS)[0])
 
     def evaluate(state) -> dict[str, float]:
-        points = np.concatenate(list(sampled(model, state, POINTS)))
+        points = np.concatenate(list(sampled(model, state, POINTS, sampling)))
         figures = {"diversity": mean_distance(points) / spread}
         if isinstance(world, Mixture):
             found = mode_coverage(points, world.modes, world.scale)
@@ -268,34 +270,35 @@ def point_evaluator(source: str, model: GAN) -> Callable:
     return evaluate
 
 
-def stacked_evaluator(config: GANConfig, model: GAN) -> Callable:
+def stacked_evaluator(config: GANConfig, model: GAN, sampling: Mapping[str, Any] | None = None) -> Callable:
     """Modes of 1,000 and reverse KL in 26,000 samples (Metz et al. 2017), by a classifier of single digits."""
     digits = config.source.partition(":")[2] or "digits"
     classify = train_classifier(load(digits, "train", image_size=config.image_size), fit)
 
     def evaluate(state) -> dict[str, float]:
-        labels = [np.asarray(read_stacked(classify, image)) for image in sampled(model, state, 52 * BATCH)]
+        images = sampled(model, state, 52 * BATCH, sampling)
+        labels = [np.asarray(read_stacked(classify, image)) for image in images]
         found = class_coverage(np.concatenate(labels), 1000)
         return {"modes_covered": float(found.modes_covered), "reverse_kl": float(found.reverse_kl)}
 
     return evaluate
 
 
-def sampled(model: GAN, state, n: int) -> Iterator[np.ndarray]:
+def sampled(model: GAN, state, n: int, sampling: Mapping[str, Any] | None = None) -> Iterator[np.ndarray]:
     """n samples, in batches that the devices share, from the same latents each time; of a conditional model the classes
-    in turn."""
+    in turn. `sampling` are further arguments of the model's `sample`, hashable ones."""
     mesh = data_mesh(math.gcd(BATCH, len(jax.devices())))
     state = jax.device_put(state, replicated(mesh))
     label = {"label": jnp.arange(BATCH, dtype=jnp.int32) % model.classes} if model.classes else {}
     for key in jax.random.split(jax.random.key(0), n // BATCH):
         with jax.set_mesh(mesh):
-            images = _sample(model, state, key, **label)
+            images = _sample(model, tuple((sampling or {}).items()), state, key, **label)
         yield np.asarray(images)
 
 
-@partial(jax.jit, static_argnums=0)  # compiled once a model, not at every evaluation
-def _sample(model: GAN, state, key, **label):
-    return model.sample(state, key, BATCH, **label)
+@partial(jax.jit, static_argnums=(0, 1))  # compiled once a model, not at every evaluation
+def _sample(model: GAN, sampling: tuple[tuple[str, Any], ...], state, key, **label):
+    return model.sample(state, key, BATCH, **label, **dict(sampling))
 
 
 def mean_distance(examples: np.ndarray) -> float:
@@ -325,14 +328,14 @@ def draw(config: GANConfig, model: GAN, state, train, test, run: Path) -> None:
     draw_neighbours(model, state, train, run)
 
 
-def draw_neighbours(model: GAN, state, train, run: Path) -> None:
+def draw_neighbours(model: GAN, state, train, run: Path, sampling: Mapping[str, Any] | None = None) -> None:
     """32 samples, and right of each the training image nearest to it (Euclidean, of pixels): a copy shows memorising.
 
     Streamed data are not searched.
     """
     if not isinstance(train, Dataset):
         return
-    samples = next(sampled(model, state, BATCH))[:32]
+    samples = next(sampled(model, state, BATCH, sampling))[:32]
     nearest, least = np.zeros_like(samples), np.full((len(samples), 1), np.inf)
     for batch in train.batches(5000):
         images = normalise(batch["image"])

@@ -7,13 +7,13 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from jaxgen.losses.diffusion import SCHEDULES, discretised_gaussian_log_prob, noise_schedule, transition
+from jaxgen.samplers import visited
 from scipy.stats import multivariate_normal, norm
 
 from jaxgen.data import load
-from jaxgen.losses.diffusion import SCHEDULES, discretised_gaussian_log_prob, noise_schedule, transition
 from jaxgen.models import Diffusion
 from jaxgen.networks import PointDenoiser
-from jaxgen.samplers import visited
 from jaxgen.training import fit
 
 MEAN, COVARIANCE = np.array([0.4, -0.2]), np.array([[0.3, 0.12], [0.12, 0.2]])
