@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from jaxgen.augmentation import AUGMENTATIONS
 
 from jaxgen import networks
-from jaxgen.augmentation import AUGMENTATIONS
 from jaxgen.data import Dataset, Mixture, load, toy_world
 from jaxgen.diagnose import diagnose
 from jaxgen.latent import slerp

@@ -13,6 +13,7 @@ Figures and pictures are by the averaged generator with standing statistics.
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,9 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxgen.networks.biggan import FACTORS, widths
-from jaxgen.networks.sizes import pyramid
-from jaxgen.optimisers import add_orthogonal_regularisation
 
 from experiments.shared.adversarial import (
     DecayOptions,
@@ -36,6 +34,9 @@ from experiments.shared.adversarial import (
 from jaxgen.cli import at_least, main, parse
 from jaxgen.models import GAN
 from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
+from jaxgen.networks.biggan import FACTORS, widths
+from jaxgen.networks.sizes import pyramid
+from jaxgen.optimisers import add_orthogonal_regularisation
 from jaxgen.report import image_grid, plot_trade_off, save_image
 
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -162,50 +163,52 @@ def build(config: BigGANConfig, data: Any) -> GAN:
     )
 
 
-def standing(model: GAN) -> Callable:
-    """A function that gives a state its standing statistics."""
-    with_statistics = jax.jit(model.standing_statistics)
-    return lambda state: with_statistics(state, jax.random.key(2))
+def standing(model: GAN) -> Callable[[State], State]:
+    """Returns a function that gives a state its standing statistics."""
+    compute = jax.jit(model.standing_statistics)
+    return lambda state: compute(state, jax.random.key(2))
 
 
-def evaluator(config: BigGANConfig, model: GAN, train, test) -> Callable:
-    figures, prepared = figures_of_gan(config, model, train, test), standing(model)
-    return replace(figures, figures=lambda state: figures(prepared(state)))
+def evaluator(config: BigGANConfig, model: GAN, train: Any, test: Any) -> Evaluator:
+    """Returns the evaluator of samples with standing statistics."""
+    figures, prepared = evaluator_of_gan(config, model, train, test), standing(model)
+    return lambda state: figures(prepared(state))
 
 
-def pictures(config: BigGANConfig, model: GAN, state, train, test, run: Path) -> None:
+def pictures(config: BigGANConfig, model: GAN, state: State, train: Any, test: Any, run: Path) -> None:
+    """Draws what every GAN draws, with standing statistics."""
     draw(config, model, standing(model)(state), train, test, run)
 
 
-def truncation(experiment, args: list[str]) -> None:
-    """Figures of samples, and a row of them, at one truncation after another: truncation.json and pictures."""
+@dataclass(frozen=True)
+class Truncation(OnRun):
+    """The flags of `truncation`."""
 
-    @dataclass(frozen=True)
-    class Truncation:
-        run: Path
-        """The folder of the run."""
-        thresholds: tuple[float, ...] = tuple(filter(None, THRESHOLDS))
-        """The furthest from 0 that a unit of the latents may be; without truncation comes last."""
-        checkpoint: int | None = None
-        """The step to use; default: the newest."""
+    thresholds: tuple[float, ...] = THRESHOLDS
+    """The distances from 0 that no unit of the latents exceeds; samples without truncation come last."""
 
-    chosen = parse(Truncation, args, f"{experiment.script} truncation", truncation.__doc__)
-    config, data = read_run(experiment, chosen.run)
-    model, [state, *_], step = restore_run(experiment, chosen.run, config, data, chosen.checkpoint)
-    train, test = load_data(config)
+
+def truncation(experiment: Experiment, args: list[str]) -> None:
+    """Computes figures of samples and draws a row of them, at one truncation after another: truncation.json and
+    pictures."""
+    flags = parse(Truncation, args, f"{experiment.program} truncation", truncation.__doc__ or "")
+    run = flags.open(experiment)
+    model, data = run.model, run.load_data()
     found, rows = {}, []
     label = jnp.arange(10, dtype=jnp.int32) % model.classes
-    for threshold in (*chosen.thresholds, None):
-        truncated = dataclasses.replace(model, truncation=threshold)
-        found[str(threshold)] = evaluator(config, truncated, train, test)(state)
-        prepared = standing(truncated)(state)
-        rows.append(jax.jit(truncated.sample, static_argnums=2)(prepared, jax.random.key(0), len(label), label))
+    for threshold in (*flags.thresholds, None):
+        compute = jax.jit(partial(model.standing_statistics, truncation=threshold))
+        state = compute(run.state, jax.random.key(2))
+        sample = partial(model.sample, truncation=threshold)
+        figures = sample_evaluator(run.config, sample, data, model.classes)(state).figures
+        found[str(threshold)] = dict(figures)
+        rows.append(jax.jit(sample, static_argnums=2)(state, jax.random.key(0), len(label), label))
         shown = ("fid", "inception_score", "diversity", "label_accuracy")
-        print(threshold or "none", *(f"{name} {found[str(threshold)][name]:.4g}" for name in shown), flush=True)
-    (chosen.run / "truncation.json").write_text(json.dumps({"step": step, "figures": found}, indent=2) + "\n")
-    save_image(chosen.run / "truncation_samples.png", image_grid(np.concatenate(rows), len(label)))
-    plot_trade_off(chosen.run / "truncation.png", found, "diversity", "fid")
-    print(f"pictures  {chosen.run}/ truncation.png truncation_samples.png")
+        print(threshold or "none", *(f"{name} {figures[name]:.4g}" for name in shown), flush=True)
+    (run.path / "truncation.json").write_text(json.dumps({"step": run.step, "figures": found}, indent=2) + "\n")
+    save_image(run.path / "truncation_samples.png", image_grid(np.concatenate(rows), len(label)))
+    plot_trade_off(run.path / "truncation.png", found, "diversity", "fid")
+    print(f"pictures  {run.path}/ truncation.png truncation_samples.png")
 
 
 experiment = gan_experiment(

@@ -12,24 +12,31 @@ python -m experiments.diffusion inpaint --run DIR --input FILE --mask FILE
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+from jaxgen.evaluation import Evaluator, joined
+from jaxgen.evaluation.density import density_evaluator
+from jaxgen.evaluation.likelihood import bits_evaluator
+from jaxgen.evaluation.pictures import draw_density, draw_inpainting, draw_neighbours, draw_trajectory, draw_walks
+from jaxtyping import Array
 
 from experiments.shared.adversarial import ConditionalOptions, classes_of, sample_evaluator
-from experiments.shared.diffusion import DiffusionSampling, SamplerOptions, edit, guidance, inpaint, sampler_of, samplers
+from experiments.shared.diffusion import DiffusionSampling, SamplerOptions, edit, guidance, inpaint, samplers
 from experiments.shared.schedules import check_share, share_of, steps_to_share
 from jaxgen.cli import Config, Experiment, MirrorOptions, SampleOptions, at_least, main, positive
 from jaxgen.cli.names import PREDICTIONS, SCHEDULES, VARIANCES, WEIGHTINGS
-from jaxgen.diffusion import DiscreteProcess
-from jaxgen.evaluation import Evaluation, Evaluator
+from jaxgen.data import toy_world
+from jaxgen.diffusion import DDIM, DiscreteProcess
 from jaxgen.models import Diffusion
 from jaxgen.networks import DiffusionUNet, PointDenoiser
 from jaxgen.types import State
 
-TEST = 1000  # the largest number of test images whose bits are measured
 EVALUATIONS = 20  # the timesteps of each at which the bound is estimated
 ODE_STEPS = 200  # the steps of the ODE that gives the density of points
 FRAMES = 10  # the frames of the picture of the way from noise to image
@@ -105,7 +112,9 @@ points = DiffusionConfig(
 )
 presets = {
     "digits": digits,
-    "mnist": replace(digits, source="tfds:mnist", image_size=None, multipliers=(1, 2, 2), steps=6000, warmup=200 / 6000),
+    "mnist": replace(
+        digits, source="tfds:mnist", image_size=None, multipliers=(1, 2, 2), steps=6000, warmup=200 / 6000
+    ),
     "ddpm": DiffusionConfig(
         source="tfds:cifar10",
         width=128,
@@ -169,7 +178,49 @@ def build(config: DiffusionConfig, data: Any) -> Diffusion:
     )
 
 
-@@EVALUATOR@@
+def evaluator(config: DiffusionConfig, model: Diffusion, train: Any, test: Any) -> Evaluator:
+    """Returns the evaluator of samples, and of the variational bound of test images or the density of points."""
+    samples = sample_evaluator(config, partial(model.sample, **sampling(config)), (train, test), model.classes)
+    if config.network == "points":
+        density = density_evaluator(partial(log_density, model), toy_world(config.source), test.arrays["image"])
+        return joined(samples, density)
+    bits = partial(model.bits_per_dim, evaluations=EVALUATIONS)
+    return joined(bits_evaluator(bits, test), samples)
+
+
+def sampling(config: DiffusionConfig) -> dict[str, Any]:
+    """Returns the sampler and the guidance of a config."""
+    return DiffusionSampling.of(config).options()
+
+
+def log_density(model: Diffusion, state: State, points: Array) -> Array:
+    """Returns log p of points by the probability-flow ODE, for a conditional model without the label."""
+    hidden = jnp.full(len(points), model.classes) if model.classes else None
+    return model.log_prob(state, jax.random.key(0), points, hidden, ODE_STEPS)
+
+
+def pictures(config: DiffusionConfig, model: Diffusion, state: State, train: Any, test: Any, run: Path) -> None:
+    """Draws the way from noise; for points the density beside the truth; for images walks between latents, test images
+    whose right half is made anew, and the training images nearest to samples."""
+    points = config.network == "points"
+    rows, frames = (1000, 6) if points else (model.classes or 8, FRAMES)
+    label = jnp.arange(rows, dtype=jnp.int32) if model.classes and not points else None
+    way_key, walk_key = jax.random.split(jax.random.key(1))
+    path = jax.jit(partial(model.trajectory, n=rows, frames=frames, **sampling(config)))
+    draw_trajectory(path(state, way_key, label=label), run)
+    if points:
+        draw_density(partial(log_density, model), toy_world(config.source), state, run)
+        return
+
+    def generate(state: State, latent: Array, label: Any) -> Array:
+        sampler = DDIM(config.sampling_steps)
+        return model.decode(state, latent, label, sampler=sampler, guidance=config.guidance)
+
+    draw_walks(generate, state, tuple(model.shape), run, key=walk_key, classes=model.classes)
+    batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), 10)).astype(int))
+    fill = partial(model.inpaint, sampler=DDIM(min(100, config.timesteps), 1.0), guidance=config.guidance)
+    draw_inpainting(fill, state, batch["image"], batch["label"] if model.classes else None, run)
+    draw_neighbours(partial(model.sample, **sampling(config)), state, train, run, classes=model.classes)
 
 
 experiment = Experiment(

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.translation import paired_evaluator
 from jaxtyping import Array, Key
 
 from experiments.shared.translation import RowSampling, TranslationConfig, adam
 from jaxgen.cli import Experiment, at_least, main
 from jaxgen.cli.names import ADVERSARIAL_LOSSES
-from jaxgen.evaluation import Evaluator
 from jaxgen.models import Pix2Pix
 from jaxgen.networks import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.pix2pix import FIELDS
@@ -44,7 +45,9 @@ class Pix2PixConfig(TranslationConfig):
         super().__post_init__()
 
 
-digits = Pix2PixConfig(source="outline:digits", image_size=32, width=16, discriminator_width=16, field=16, batch_size=16, steps=3000)
+digits = Pix2PixConfig(
+    source="outline:digits", image_size=32, width=16, discriminator_width=16, field=16, batch_size=16, steps=3000
+)
 colour = replace(digits, source="grey:patches:photo:china", image_size=64, width=16, steps=1500, flip=True)
 presets = {
     "digits": digits,
@@ -78,7 +81,9 @@ def build(config: Pix2PixConfig, data: Any) -> Pix2Pix:
     return Pix2Pix(generator, judge, adam(config), adam(config), loss=loss, l1_weight=config.l1_weight)
 
 
-@@EVALUATOR@@
+def evaluator(config: Pix2PixConfig, model: Pix2Pix, train: Any, test: Any) -> Evaluator:
+    """Returns the evaluator of translations of test images."""
+    return paired_evaluator(model.translate, train, test)
 
 
 @dataclass(frozen=True)

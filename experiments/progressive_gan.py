@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxgen.networks.sizes import growth
 
 from experiments.shared.adversarial import (
     GameConfig,
@@ -29,6 +28,7 @@ from jaxgen.data import read_image
 from jaxgen.models import GAN, ProgressiveGAN
 from jaxgen.models.progressive_gan import Stage
 from jaxgen.networks import ProgressiveDiscriminator, ProgressiveGenerator
+from jaxgen.networks.sizes import growth
 from jaxgen.report import save_image
 from jaxgen.types import State
 

@@ -20,6 +20,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.pictures import draw_single_image
+from jaxgen.evaluation.single_image import single_image_evaluator
 from jaxtyping import Array, Float, Key
 from PIL import Image, ImageFilter
 
@@ -27,7 +30,6 @@ from jaxgen.cli import Config, Drawn, Experiment, OnRun, Sampling, at_least, mai
 from jaxgen.cli.experiment import Command
 from jaxgen.cli.sampling import Load, drawn
 from jaxgen.data import read_image
-from jaxgen.evaluation import Evaluator
 from jaxgen.metrics import psnr, sifid, ssim
 from jaxgen.models import SinGAN
 from jaxgen.models.singan import resized
@@ -115,7 +117,25 @@ def build(config: SinGANConfig, data: Any) -> SinGAN:
     )
 
 
-@@EVALUATOR@@
+def real(model: SinGAN, data: Any) -> Float[Array, "1 h w c"]:
+    """Returns the training image at the finest scale."""
+    return jnp.clip(resized(normalise(jnp.asarray(data.batch(np.arange(1))["image"])), model.sizes[-1]), -1, 1)
+
+
+def evaluator(config: SinGANConfig, model: SinGAN, train: Any, test: Any) -> Evaluator:
+    """Returns the evaluator of the reconstruction and of samples against the image."""
+    if len(train) > 1:
+        raise ValueError(f"{config.source}: {len(train)} images, but the model learns from one; see image:FILE")
+    return single_image_evaluator(model.sample, model.reconstruct, real(model, train))
+
+
+def pictures(config: SinGANConfig, model: SinGAN, state: State, train: Any, test: Any, run: Path) -> None:
+    """Draws the image, its reconstruction and samples, also of other sizes."""
+
+    def sample(state: State, key: Array, n: int, size: tuple[int, int] | None) -> Array:
+        return model.sample(state, key, n, size=size)
+
+    draw_single_image(sample, model.reconstruct, real(model, train), state, run)
 
 
 @dataclass(frozen=True)
@@ -132,7 +152,6 @@ class SinGANSampling(Sampling):
     def draw(self, model: SinGAN, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:
         """Draws n images."""
         return Drawn(drawn(model, state, key, n, **self.options()), max(1, round(n**0.5)))
-
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
+from jaxgen.evaluation import Evaluation, Evaluator
+from jaxgen.evaluation.translation import attribute_evaluator, attribute_readers
 from jaxtyping import Array, Key
 
 from experiments.shared.translation import RowSampling, TranslationConfig, adam
 from jaxgen.cli import Experiment, at_least, main
-from jaxgen.evaluation import Evaluator
+from jaxgen.data import Dataset
 from jaxgen.losses import Penalty, gradient_penalty
 from jaxgen.models import StarGAN
 from jaxgen.networks import StarGANDiscriminator, StarGANGenerator
@@ -97,7 +99,12 @@ def build(config: StarGANConfig, data: Any) -> StarGAN:
     )
 
 
-@@EVALUATOR@@
+def evaluator(config: StarGANConfig, model: StarGAN, train: Any, test: Any) -> Evaluator:
+    """Returns the evaluator of what classifiers read in translations of test images; streamed data have none."""
+    if not isinstance(train, Dataset):
+        return lambda state: Evaluation({})
+    readers = attribute_readers(train)
+    return attribute_evaluator(model.translate_to_all, readers, test, several_sets=bool(model.sets))
 
 
 def translate(model: StarGAN, data: Any, state: State, key: Key[Array, ""], image: Array) -> dict[str, Array]:

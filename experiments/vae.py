@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import optax
-from jaxgen.cli.names import LIKELIHOODS
 
 from experiments.shared.adversarial import ConditionalOptions, classes_of
 from experiments.shared.latent import LikelihoodOptions, draw, evaluator
 from experiments.shared.schedules import check_share, share_of, steps_to_share
 from jaxgen.cli import ByLabel, Config, Experiment, MirrorOptions, at_least, main, positive
+from jaxgen.cli.names import LIKELIHOODS
 from jaxgen.models import VAE
 from jaxgen.networks import BetaVAEDecoder, BetaVAEEncoder, ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder
 

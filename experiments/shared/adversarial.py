@@ -3,15 +3,19 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxgen.cli.names import ADVERSARIAL_LOSSES, AUGMENTATIONS, PENALTIES
-from jaxgen.networks.sizes import pyramid
-from jaxgen.optimisers import clip_weights
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.pictures import draw_neighbours, draw_points, draw_walks
+from jaxgen.evaluation.points import point_evaluator
+from jaxgen.evaluation.samples import Sample, image_evaluator
+from jaxgen.evaluation.stacked import stacked_evaluator
 from jaxtyping import Array, Key
 
 from jaxgen import networks
@@ -27,9 +31,14 @@ from jaxgen.cli import (
     positive,
 )
 from jaxgen.cli.config import Checked
+from jaxgen.cli.names import ADVERSARIAL_LOSSES, AUGMENTATIONS, PENALTIES
 from jaxgen.cli.sampling import Load
+from jaxgen.data import load, toy_world
 from jaxgen.losses import Penalty
+from jaxgen.metrics import inception_extractor
 from jaxgen.models import GAN
+from jaxgen.networks.sizes import pyramid
+from jaxgen.optimisers import clip_weights
 from jaxgen.types import State
 
 TANH = {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
@@ -266,3 +275,46 @@ def build(config: GANConfig, data: Any) -> GAN:
     return GAN(
         *players(config, data.example["image"].shape, classes), *optimisers(config), classes=classes, **options(config)
     )
+
+
+def sample_evaluator(
+    config: Any, sample: Sample, data: tuple[Any, Any], classes: int = 0, samples: int | None = None
+) -> Evaluator:
+    """Returns the evaluator of samples that suits the data: the modes that points or stacked digits cover, or FID and
+    the like and the classes of images.
+
+    `sample` draws the samples, `data` is the training and the test set, `classes` the number of classes of a conditional
+    model. By default the number of samples is the config's.
+    """
+    train, test = data
+    options: dict[str, Any] = {"classes": classes}
+    count = config.eval_samples if samples is None else samples
+    source = config.source
+    if len(train.example["image"].shape) == 1:
+        return point_evaluator(sample, toy_world(source), **options | ({"samples": count} if count else {}))
+    if source.startswith("stacked-digits"):
+        digits = load(source.partition(":")[2] or "digits", image_size=config.image_size)
+        return stacked_evaluator(sample, digits, **options | ({"samples": count} if count else {}))
+    extractor = inception_extractor(config.inception) if config.inception else None
+    return image_evaluator(sample, train, test, samples=count, extractor=extractor, **options)
+
+
+def sample_of(config: Any, model: Any) -> Sample:
+    """Returns the model's `sample` with the truncation of the config, where it has one."""
+    truncation = config.truncation if isinstance(config, TruncationOptions) else None
+    return model.sample if truncation is None else partial(model.sample, truncation=truncation)
+
+
+def evaluator(config: GameConfig, model: Any, train: Any, test: Any) -> Evaluator:
+    """Returns the evaluator of a GAN's samples."""
+    return sample_evaluator(config, sample_of(config, model), (train, test), model.classes)
+
+
+def draw(config: GameConfig, model: Any, state: State, train: Any, test: Any, run: Path) -> None:
+    """Draws points beside the data; or walks between latents, and samples each with the nearest training image."""
+    sample = sample_of(config, model)
+    if len(train.example["image"].shape) == 1:
+        draw_points(sample, state, test.arrays["image"], run, classes=model.classes)
+        return
+    draw_walks(model.generate, state, (model.latent,), run, key=jax.random.key(1), classes=model.classes)
+    draw_neighbours(sample, state, train, run, classes=model.classes)

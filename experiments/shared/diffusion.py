@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxgen.evaluation.samples import BATCH, sampled
 from jaxtyping import Array
 
 from experiments.shared.adversarial import sample_evaluator
@@ -18,7 +19,6 @@ from jaxgen.cli import ByLabel, EvaluationOptions, Experiment, OnRun, Run, at_le
 from jaxgen.cli.names import SAMPLERS
 from jaxgen.data import read_image
 from jaxgen.diffusion import DDIM, Sampler
-from jaxgen.evaluation.samples import BATCH, sampled
 from jaxgen.models import Diffusion
 from jaxgen.pixels import to_uint8
 from jaxgen.report import image_grid, plot_trade_off, save_image
@@ -91,14 +91,14 @@ def compare(
     """Prints and draws the figures of samples, the seconds for a batch of them and a row of pictures, for variants of
     the arguments of `sample`; `variants` returns them for a config."""
     run = flags.open(experiment)
-    model, (train, _) = run.model, run.load_data()
+    model, data = run.model, run.load_data()
     columns, found, rows = 2 * (model.classes or 8), {}, []
     for variant, arguments in variants(run.config).items():
         sample = partial(model.sample, **arguments)
-        figures = sample_evaluator(run.config, model, sample, train, flags.eval_samples)(run.state)
+        figures = sample_evaluator(run.config, sample, data, model.classes, flags.eval_samples)(run.state)
         began = time.perf_counter()
         images = next(sampled(sample, run.state, BATCH, classes=model.classes))  # compiled by now
-        found[variant] = {"seconds": time.perf_counter() - began} | figures.figures
+        found[variant] = {"seconds": time.perf_counter() - began, **figures.figures, **figures.counts}
         rows.append(images[:columns])
         shown = [key for key in ("seconds", "fid", "precision", "recall", "label_accuracy") if key in found[variant]]
         print(f"{variant:14}", *(f"{key} {found[variant][key]:.4g}" for key in shown), flush=True)

@@ -2,16 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
+import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.density import density_evaluator
+from jaxgen.evaluation.likelihood import likelihood_evaluator
+from jaxgen.evaluation.pictures import draw_density, draw_flow
+from jaxtyping import Array
 
 from experiments.shared.adversarial import ConditionalOptions, classes_of
+from experiments.shared.latent import world_of
 from experiments.shared.schedules import check_share, share_of, steps_to_share
 from jaxgen.cli import ByLabel, Config, EvaluationOptions, MirrorOptions, at_least, positive
+from jaxgen.data import toy_world
 from jaxgen.models import NormalizingFlow
 from jaxgen.networks import Dequantiser
+from jaxgen.types import State
 
 
 @dataclass(frozen=True)
@@ -106,3 +118,29 @@ def build_flow(config: FlowConfig, data: Any, network: Callable[..., nn.Module],
     return NormalizingFlow(
         network(classes=classes), optimiser, dequantiser, bits=config.bits, alpha=alpha, classes=classes, ema=config.ema
     )
+
+
+def evaluator(config: FlowConfig, model: NormalizingFlow, train: Any, test: Any) -> Evaluator:
+    """Returns the evaluator of the bits per dimension of test images, and of a conditional flow as a classifier; or of
+    the density of points."""
+    if len(model.network.shape) == 1:
+        return density_evaluator(partial(log_density, model), toy_world(config.source), test.arrays["image"])
+    bits = partial(model.bits_per_dim, draws=config.draws)
+    return likelihood_evaluator(bits, test, model.classify if model.classes else None)
+
+
+def log_density(model: NormalizingFlow, state: State, points: Array) -> Array:
+    """Returns log p of points, for a conditional flow that of the mixture of its classes, which are equally likely."""
+    if not model.classes:
+        return model.log_prob(state, points)
+    each = [model.log_prob(state, points, jnp.full(len(points), y)) for y in range(model.classes)]
+    return jax.nn.logsumexp(jnp.stack(each), axis=0) - jnp.log(model.classes)
+
+
+def draw(config: FlowConfig, model: NormalizingFlow, state: State, train: Any, test: Any, run: Path) -> None:
+    """Draws the density of points beside the truth; for images samples by temperature, interpolations and
+    arithmetic."""
+    if len(model.network.shape) == 1:
+        draw_density(partial(log_density, model), toy_world(config.source), state, run)
+    else:
+        draw_flow(model, state, train, test, run, world=world_of(config))

@@ -9,10 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.translation import two_domains_evaluator
 from jaxtyping import Array, Key
 
 from jaxgen.cli import Config, Drawn, Experiment, MirrorOptions, Sampling, at_least, positive
 from jaxgen.cli.sampling import Load
+from jaxgen.data import Dataset
 from jaxgen.layers import Upsampling
 from jaxgen.models.two_domains import OTHER, TwoDomains
 from jaxgen.pixels import normalise
@@ -111,9 +114,7 @@ def two_domains_experiment(
     file: str, presets: Mapping[str, TranslationConfig], build: Callable[..., TwoDomains], doc: str
 ) -> Experiment:
     """Returns the experiment of the script `file`, with what translation between two domains without pairs shares."""
-    return Experiment(
-        file, presets, build, two_domains_evaluator, sampling=DomainSampling, doc=doc, translate=to_either
-    )
+    return Experiment(file, presets, build, domain_evaluator, sampling=DomainSampling, doc=doc, translate=to_either)
 
 
 def check_domains(config: TranslationConfig, data: Any) -> tuple[int, int]:
@@ -121,6 +122,12 @@ def check_domains(config: TranslationConfig, data: Any) -> tuple[int, int]:
     if {"a", "b"} - data.example.keys():
         raise ValueError(f"{config.source}: two domains are needed, of a source such as tint:digits or unpaired:PATH")
     return data.example["a"].shape[-1], data.example["b"].shape[-1]
+
+
+def domain_evaluator(config: TranslationConfig, model: TwoDomains, train: Any, test: Any) -> Evaluator:
+    """Returns the evaluator of cycles, and of translations where the counterparts of test images are known."""
+    paired = not (isinstance(test, Dataset) and test.unpaired)
+    return two_domains_evaluator(model.translate, model.cycle, test, paired=paired)
 
 
 @dataclass(frozen=True)
