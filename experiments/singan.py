@@ -30,6 +30,7 @@ from jaxgen.cli import Config, Drawn, Experiment, OnRun, Sampling, at_least, mai
 from jaxgen.cli.experiment import Command
 from jaxgen.cli.sampling import Load, drawn
 from jaxgen.data import read_image
+from jaxgen.losses import Penalty, gradient_penalty
 from jaxgen.metrics import psnr, sifid, ssim
 from jaxgen.models import SinGAN
 from jaxgen.models.singan import resized
@@ -112,7 +113,7 @@ def build(config: SinGANConfig, data: Any) -> SinGAN:
         data.example["image"].shape,
         steps=config.scale_steps,
         noise=config.noise,
-        penalty_weight=config.penalty_weight,
+        penalties=(Penalty(gradient_penalty, config.penalty_weight),),
         **{name: getattr(config, name) for name in names.split()},
     )
 

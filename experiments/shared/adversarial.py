@@ -166,7 +166,8 @@ class GANSampling(ByLabel):
     truncation: float | None = None
     """Draw latents again until none of their units is further from 0; by default as the run does."""
     standing_statistics: int = 0
-    """Compute the generator's batch statistics anew over this number of minibatches of samples; 0: those of training."""
+    """The number of minibatches of samples over which the generator's batch statistics are computed anew; 0: they are
+    those of training."""
 
     def __post_init__(self):
         if self.truncation is not None:
@@ -283,8 +284,8 @@ def sample_evaluator(
     """Returns the evaluator of samples that suits the data: the modes that points or stacked digits cover, or FID and
     the like and the classes of images.
 
-    `sample` draws the samples, `data` is the training and the test set, `classes` the number of classes of a conditional
-    model. By default the number of samples is the config's.
+    `sample` draws the samples, `data` is the training and the test set, and `classes` the number of classes of a
+    conditional model. By default the number of samples is the config's.
     """
     train, test = data
     options: dict[str, Any] = {"classes": classes}

@@ -1,4 +1,4 @@
-"""What can be done with a run of diffusion: its sampling, comparisons of samplers and of guidance, editing, inpainting."""
+"""How a run of diffusion samples, and what else can be done with it: comparisons, editing, inpainting."""
 
 import json
 import time
