@@ -30,14 +30,18 @@ from experiments.shared.adversarial import (
     gan_experiment,
     optimisers,
     options,
+    sample_evaluator,
 )
-from jaxgen.cli import at_least, main, parse
+from experiments.shared.adversarial import evaluator as evaluator_of_gan
+from jaxgen.cli import Experiment, OnRun, at_least, main, parse
+from jaxgen.evaluation import Evaluator
 from jaxgen.models import GAN
 from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
 from jaxgen.networks.biggan import FACTORS, widths
 from jaxgen.networks.sizes import pyramid
 from jaxgen.optimisers import add_orthogonal_regularisation
 from jaxgen.report import image_grid, plot_trade_off, save_image
+from jaxgen.types import State
 
 THRESHOLDS = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 
