@@ -20,14 +20,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jaxgen.evaluation.classifier import classifier_extractor
+from jaxgen.evaluation.features import real_features
+from jaxgen.evaluation.samples import BATCH, SAMPLES, sampled
 
 from benchmarks.gans import Rows, draw, trained
 from experiments import dcgan, diffusion, realnvp, vae, wgan_gp
-from experiments.adversarial import BATCH, SAMPLES, sampled
-from jaxgen.metrics import classifier_extractor, features_of, real_features, sample_figures
-from jaxgen.training import fit, read_metrics
-from jaxgen.training.commands import load_data
-from jaxgen.training.runs import read_run, restore_run
+from jaxgen.cli import open_run
+from jaxgen.metrics import features_of, sample_figures
 
 ROWS: Rows = {
     "VAE": (vae, "mnist --network conv --likelihood discretised_logistic --importance-samples 0"),
@@ -53,29 +53,29 @@ def bits_per_dim(figures: dict[str, float], dimensions: int) -> float:
     return figures.get("test_bits_per_dim", figures.get("bits_per_dim", math.nan))
 
 
-def seconds_of_training(run: Path) -> float:
+def seconds_of_training(metrics: list[dict]) -> float:
     """Of the steps, at the rates logged; where none was (compilation) at their median."""
-    records = [r for r in read_metrics(run) if "loss" in r or "generator_loss" in r]
+    records = [r for r in metrics if "loss" in r or "generator_loss" in r]
     steps = np.diff([0, *(r["step"] for r in records)])
     rates = np.array([r.get("steps_per_second", math.nan) for r in records])
     rates = np.where(np.isnan(rates), np.nanmedian(rates), rates)
     return float((steps / rates).sum())
 
 
-def measure(module, run: Path, figures_of: Callable) -> dict[str, float]:
+def measure(folder: Path, figures_of: Callable) -> dict[str, float]:
     """The row of a run; `figures_of` those of samples."""
-    config, data = read_run(module.experiment, run)
-    model, [state, *_], _ = restore_run(module.experiment, run, config, data, None)
-    how = diffusion.sampling(config) if module is diffusion else None
-    images = list(sampled(model, state, SAMPLES, how))
+    run = open_run(folder)
+    sample = partial(run.model.sample, **run.experiment.sampling.of(run.config).options())
+    classes = getattr(run.config, "conditional", False) * run.data.classes
+    images = list(sampled(sample, run.state, SAMPLES, classes=classes))
     began = time.perf_counter()
-    next(sampled(model, state, BATCH, how))  # compiled by now
+    next(sampled(sample, run.state, BATCH, classes=classes))  # compiled by now
     seconds = time.perf_counter() - began
-    last = [r for r in read_metrics(run) if {"test_elbo", "test_bits_per_dim", "bits_per_dim"} & r.keys()]
+    last = [r for r in run.metrics if {"test_elbo", "test_bits_per_dim", "bits_per_dim"} & r.keys()]
     return figures_of(images) | {
-        "parameters": parameters(state),
+        "parameters": parameters(run.state),
         "bits/dim": bits_per_dim(last[-1] if last else {}, images[0][0].size),
-        "training, s": seconds_of_training(run),
+        "training, s": seconds_of_training(run.metrics),
         "sampling, s": seconds,
     }
 
@@ -88,17 +88,16 @@ def main() -> None:
     if unknown := set(options.rows or ()) - ROWS.keys():
         parser.error(f"--rows {', '.join(unknown)}: there are {', '.join(ROWS)}")
     runs = trained({name: ROWS[name] for name in options.rows or ROWS}, SHARED, options.run)
-    module, run = next(iter(runs.values()))
-    images, _ = load_data(read_run(module.experiment, run)[0])
-    reader = classifier_extractor(images, fit)
+    images, _ = open_run(next(iter(runs.values()))).load_data()
+    reader = classifier_extractor(images)
     real = real_features(reader, images, SAMPLES)
 
     def figures_of(made):
         return sample_figures(reader, real, features_of(reader, made))
 
     print(f"| family | {' | '.join(FIGURES)} |\n|{'---|' * (1 + len(FIGURES))}")
-    for name, (module, run) in runs.items():
-        row = measure(module, run, figures_of)
+    for name, folder in runs.items():
+        row = measure(folder, figures_of)
         cells = [f"{row[key]:,.0f}" if key == "parameters" else f"{row[key]:.3g}" for key in FIGURES]
         print(f"| {name} | {' | '.join('' if cell == 'nan' else cell for cell in cells)} |", flush=True)
     draw(options.run / "families.png", "mnist", runs)

@@ -12,21 +12,22 @@ of figures (± standard deviations over the seeds); DIR/TABLE.png shows samples.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+from jaxgen.evaluation.points import POINTS
+from jaxgen.evaluation.samples import sampled
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments import dcgan, gan, lsgan, sngan, unrolled_gan, wgan, wgan_gp
-from experiments.adversarial import POINTS, sampled
+from jaxgen.cli import main, open_run
 from jaxgen.data import toy_world
 from jaxgen.report import image_grid
 from jaxgen.training import read_metrics
-from jaxgen.training.experiment import main
-from jaxgen.training.runs import read_run, restore_run
 
 Rows = dict[str, tuple[ModuleType, str]]  # by name an experiment, and its preset and flags, blanks between
 
@@ -98,15 +99,15 @@ def draw_points(axes: Axes, world: str, points: np.ndarray) -> None:
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 
 
-def draw(path: Path, table: str, runs: dict[str, tuple[ModuleType, Path]]) -> None:
+def draw(path: Path, table: str, runs: dict[str, Path]) -> None:
     """A panel of samples for each run, of a population by its first member."""
     columns = len(runs) if len(runs) <= 5 else -(-len(runs) // 2)
     rows = -(-len(runs) // columns)
     figure = Figure(figsize=(2.2 * columns, 2.4 * rows), layout="constrained")
-    for i, (name, (module, run)) in enumerate(runs.items(), 1):
-        config, data = read_run(module.experiment, run)
-        model, [state, *_], _ = restore_run(module.experiment, run, config, data, None)
-        samples = np.concatenate(list(sampled(model, state, POINTS)))
+    for i, (name, folder) in enumerate(runs.items(), 1):
+        run = open_run(folder)
+        sample = partial(run.model.sample, **run.experiment.sampling.of(run.config).options())
+        samples = np.concatenate(list(sampled(sample, run.state, POINTS)))
         axes = figure.add_subplot(rows, columns, i, xticks=[], yticks=[])
         axes.set_title(name, size="small")
         if samples.ndim == 2:
@@ -118,15 +119,15 @@ def draw(path: Path, table: str, runs: dict[str, tuple[ModuleType, Path]]) -> No
     Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)  # a third of it
 
 
-def trained(rows: Rows, shared: str, folder: Path) -> dict[str, tuple[ModuleType, Path]]:
-    """Trains each row in a folder of its own, unless it is there; the experiments and folders by the rows' names."""
+def trained(rows: Rows, shared: str, folder: Path) -> dict[str, Path]:
+    """Trains each row in a folder of its own, unless it is there, and returns the folders by the rows' names."""
     runs = {}
     for name, (module, settings) in rows.items():
         preset, *flags = settings.split()
         run = folder / "".join(c if c.isalnum() else "_" for c in name)
         if not (run / "report.html").exists():  # which is written last
             main(module.experiment, [preset, *shared.split(), *flags, "--resume", "--run", str(run)])
-        runs[name] = module, run
+        runs[name] = run
     return runs
 
 
@@ -142,7 +143,7 @@ def run_table() -> None:
     chosen = {name: rows[name] for name in options.rows or rows}
     runs = trained(chosen, shared, options.run / options.table)
     print(f"| method | {' | '.join(name.replace('_', ' ') for name in figures)} |\n|{'---|' * (1 + len(figures))}")
-    for name, (_, folder) in runs.items():
+    for name, folder in runs.items():
         print(f"| {name} | {' | '.join(cells(folder, figures))} |")
     draw(options.run / f"{options.table}.png", options.table, runs)
 

@@ -27,14 +27,14 @@ from matplotlib.figure import Figure
 
 from experiments import beta_vae
 from experiments.beta_vae import BetaVAEConfig
-from experiments.latent import vae_evaluator
+from experiments.shared.latent import evaluator
+from jaxgen.cli import flag_of, run_study
+from jaxgen.cli.data import load_data
+from jaxgen.cli.process import mesh_of, use_cpu_devices
 from jaxgen.data import Dataset, factor_world
 from jaxgen.losses import BetaTC
 from jaxgen.models import VAE, FactorVAE
-from jaxgen.training import fit, members
-from jaxgen.training.command_line import flag_of, run_script, use_cpu_devices
-from jaxgen.training.commands import load_data, mesh_of
-from jaxgen.training.logging import as_json
+from jaxgen.training import as_json, fit, members
 
 METHODS = {"β-VAE": "betas", "β-TCVAE": "tc_betas", "FactorVAE": "gammas"}  # the flag of the weights
 METRICS = {"mig": "MIG", "factor_vae": "FactorVAE score", "dci_disentanglement": "DCI", "sap": "SAP"}
@@ -181,9 +181,9 @@ def main(config: Study) -> None:
     use_cpu_devices(os.cpu_count() or 1)
     data, test = load_data(config.settings)
     base = beta_vae.build(config.settings, data)
-    evaluate = vae_evaluator(config.settings, base, data, test)
+    evaluate = evaluator(config.settings, base, data, test)
     record = config.run / "study.json"
-    study = json.loads(record.read_text())
+    study = json.loads(record.read_text()) if record.exists() else {}
     rows = study["members"] = [row for row in study.get("members", ()) if row["step"] >= config.steps]
     for method, flag in METHODS.items():
         grid = [(w, s) for w in getattr(config, flag) for s in range(config.seed, config.seed + config.seeds)]
@@ -194,7 +194,7 @@ def main(config: Study) -> None:
         for (weight, seed), state in zip(grid, states, strict=True):
             if (weight, seed) in known:
                 continue
-            figures = {name: as_json(value) for name, value in evaluate(state).items()}
+            figures = {name: as_json(value) for name, value in evaluate(state).figures.items()}
             rows.append({"method": method, "weight": weight, "seed": seed, "step": int(state.step), **figures})
             temporary = record.with_suffix(".tmp")
             temporary.write_text(json.dumps(study, indent=2) + "\n")
@@ -207,4 +207,4 @@ def main(config: Study) -> None:
 
 
 if __name__ == "__main__":
-    run_script(Study, main, "experiments.disentanglement_study", __doc__)
+    run_study(Study, main, __file__, __doc__)

@@ -25,19 +25,22 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax.scipy.stats import norm
+from jaxgen.evaluation.diagnosis import Diagnosis, diagnose
+from jaxgen.evaluation.game import game_jacobian
+from jaxgen.evaluation.points import point_evaluator
+from jaxgen.evaluation.samples import sampled
 from matplotlib.figure import Figure
 
-from experiments.adversarial import TANH, point_evaluator, sampled
+from experiments.shared.adversarial import TANH
 from jaxgen import losses
+from jaxgen.cli import run_study
 from jaxgen.cli.names import ADVERSARIAL_LOSSES
+from jaxgen.cli.process import use_cpu_devices
 from jaxgen.data import load, toy_world
-from jaxgen.diagnose import Diagnosis, diagnose, game_jacobian
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
 from jaxgen.report import plot_eigenvalues
-from jaxgen.training import fit
-from jaxgen.training.command_line import run_script, use_cpu_devices
-from jaxgen.training.logging import read_metrics
+from jaxgen.training import fit, read_metrics
 
 RATE, ROUNDS = 0.1, 600  # of the bilinear game
 
@@ -137,10 +140,19 @@ GANS = {
 def train(model: GAN, steps: int, seed: int, run: Path) -> tuple[np.ndarray, Diagnosis]:
     """Samples at the end, and the diagnosis."""
     data, every = load("ring"), max(1, steps // 60)
-    evaluate = point_evaluator("ring", model)
+    evaluator = point_evaluator(model.sample, toy_world("ring"))
     often = {"log_every": every, "eval_every": 5 * every, "checkpoint_every": 0, "progress": False}
-    state = fit(model, data, steps=steps, batch_size=128, seed=seed, run=run, evaluate=evaluate, **often)
-    return np.concatenate(list(sampled(model, state, 1000))), diagnose(read_metrics(run), data.label_names)
+    state = fit(
+        model,
+        data,
+        steps=steps,
+        batch_size=128,
+        seed=seed,
+        run=run,
+        evaluate=lambda state: evaluator(state).figures,
+        **often,
+    )
+    return np.concatenate(list(sampled(model.sample, state, 1000))), diagnose(read_metrics(run), data.label_names)
 
 
 def draw(path: Path, rows: dict[str, dict[str, tuple[np.ndarray, Diagnosis]]]) -> None:
@@ -205,4 +217,4 @@ def main(config: Failures) -> None:
 
 
 if __name__ == "__main__":
-    run_script(Failures, main, "experiments.gan_failures", __doc__)
+    run_study(Failures, main, __file__, __doc__)

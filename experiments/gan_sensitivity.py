@@ -18,13 +18,13 @@ import optax
 from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 
-from experiments.adversarial import TANH
+from experiments.shared.adversarial import TANH
 from jaxgen import losses
+from jaxgen.cli import run_study
 from jaxgen.data import Mixture, toy_world
 from jaxgen.metrics import mode_coverage
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
-from jaxgen.training.command_line import run_script
 
 METHODS = {
     "GAN": {},
@@ -125,4 +125,4 @@ def main(config: Sensitivity) -> None:
 
 
 if __name__ == "__main__":
-    run_script(Sensitivity, main, "experiments.gan_sensitivity", __doc__)
+    run_study(Sensitivity, main, __file__, __doc__)

@@ -23,13 +23,12 @@ import tyro
 from matplotlib.figure import Figure
 
 from experiments import realnvp, vae
+from jaxgen.cli import Run, open_run, run_study
+from jaxgen.cli import main as train
+from jaxgen.cli.process import use_devices
 from jaxgen.metrics import Reliability, nearest_neighbours, reliability
 from jaxgen.pixels import normalise
 from jaxgen.report import image_grid, save_image
-from jaxgen.training.command_line import run_script
-from jaxgen.training.commands import load_data, use_devices
-from jaxgen.training.experiment import main as train
-from jaxgen.training.runs import read_run, restore_run
 
 MODELS = {"flow": realnvp, "vae": vae}
 FLAGS = {  # with which they are trained
@@ -54,25 +53,24 @@ class GenerativeClassifiers:
     overwrite: bool = False
     """Delete what the run folder holds."""
     flow: Path | None = None
-    """The folder of a finished conditional run of experiments.realnvp or experiments.glow, instead of training."""
+    """The folder of a finished conditional run of RealNVP or Glow, instead of training."""
     vae: Path | None = None
-    """Of experiments.vae --conditional, on the same data."""
+    """The folder of a finished conditional run of the VAE on the same data."""
     seed: int = 0
     """Of the models."""
 
 
-def restored(config: GenerativeClassifiers, name: str):
-    """A model's config, the model and its state, after training where no run is given."""
+def restored(config: GenerativeClassifiers, name: str) -> Run:
+    """Opens a model's run, after training where none is given."""
     experiment = MODELS[name].experiment
     if not (folder := getattr(config, name)):
         folder = config.run / name
         flags = [*FLAGS[config.preset][name].split(), "--eval-every", "0", "--seed", str(config.seed)]
         train(experiment, [*flags, "--resume", "--run", str(folder)])
-    settings, data = read_run(experiment, folder)
-    model, [state, *_], _ = restore_run(experiment, folder, settings, data, None)
-    if not model.classes:
+    run = open_run(folder)
+    if not run.model.classes:
         raise ValueError(f"{folder}: the run is unconditional; --conditional is needed")
-    return settings, model, state
+    return run
 
 
 def in_batches(function, *arrays: np.ndarray) -> np.ndarray:
@@ -85,7 +83,7 @@ def in_batches(function, *arrays: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)[:n]
 
 
-def posteriors(models: dict, train_set: tuple, test_image: np.ndarray) -> dict[str, np.ndarray]:
+def posteriors(models: dict[str, Run], train_set: tuple, test_image: np.ndarray) -> dict[str, np.ndarray]:
     """log p(y | x) of the test images by each classifier."""
     from sklearn.linear_model import LogisticRegression
 
@@ -93,7 +91,8 @@ def posteriors(models: dict, train_set: tuple, test_image: np.ndarray) -> dict[s
     pixels = [normalise(x).reshape(len(x), -1) for x in (image, test_image)]
     discriminative = LogisticRegression(max_iter=1000).fit(pixels[0], label)
     found = {"logistic regression": discriminative.predict_log_proba(pixels[1])}
-    for name, (_, model, state) in models.items():
+    for name, run in models.items():
+        model, state = run.model, run.state
         if name == "flow":
             classify = jax.jit(lambda key, x, model=model, state=state: model.classify(state, x))
         else:
@@ -131,7 +130,7 @@ def draw_reliability(path: Path, found: dict[str, Reliability]) -> None:
 def main(config: GenerativeClassifiers) -> None:
     use_devices(realnvp.presets[config.preset])  # before JAX starts
     models = {name: restored(config, name) for name in MODELS}
-    data = {name: load_data(settings) for name, (settings, *_) in models.items()}
+    data = {name: run.load_data() for name, run in models.items()}
     shapes = {name: (train_set.name, train_set.example["image"].shape) for name, (train_set, _) in data.items()}
     if shapes["flow"] != shapes["vae"]:
         raise ValueError(f"the models are of different images: {shapes['flow']} and {shapes['vae']}")
@@ -145,7 +144,7 @@ def main(config: GenerativeClassifiers) -> None:
 
     height = test["image"].shape[1]
     mask = (np.arange(height) < height // 2).astype(np.float32)[:, None, None]
-    made = complete(*models["vae"][1:], seen, test["image"], test["label"], mask)
+    made = complete(models["vae"].model, models["vae"].state, seen, test["image"], test["label"], mask)
     real = np.asarray(normalise(test["image"]))
     errors = {name: float(np.abs(x - real).mean() / (1 - mask.mean())) / 2 for name, x in made.items()}
     print("L1 of the hidden half    ", *(f"{name} {error:.3f}" for name, error in errors.items()))
@@ -161,4 +160,4 @@ def main(config: GenerativeClassifiers) -> None:
 
 
 if __name__ == "__main__":
-    run_script(GenerativeClassifiers, main, "experiments.generative_classifiers", __doc__)
+    run_study(GenerativeClassifiers, main, __file__, __doc__)

@@ -27,25 +27,22 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import tyro
+from jaxgen.evaluation.features import code_features, discriminator_features, pca_features, posterior_features
 from matplotlib.figure import Figure
 
 from experiments import beta_vae, dcgan, infogan, vae
+from jaxgen.cli import main as train
+from jaxgen.cli import open_run, run_study
+from jaxgen.cli.process import use_devices
+from jaxgen.cli.run import read_run
 from jaxgen.data import load
 from jaxgen.metrics import (
     Extractor,
-    code_features,
-    discriminator_features,
     features_of,
-    pca_features,
     pixel_features,
-    posterior_features,
     probe,
 )
 from jaxgen.metrics.probes import PROBES, ProbeAccuracy, check_counts
-from jaxgen.training.command_line import run_script
-from jaxgen.training.commands import use_devices
-from jaxgen.training.experiment import main as train
-from jaxgen.training.runs import read_run, restore_run
 
 Split = tuple[np.ndarray, np.ndarray]  # of the training and the test set
 Found = dict[str, dict[str, dict[int, ProbeAccuracy]]]  # by representation, kind of probe, number of labels
@@ -168,10 +165,8 @@ def representations(config: LinearProbe) -> dict[str, Split]:
     """The features of all images, by name."""
     found = {}
     for name, rows in FEATURES.items():
-        experiment, folder = MODELS[name].experiment, trained(config, name)
-        settings, _ = read_run(experiment, folder)
-        data = data_of(settings)
-        model, [state, *_], _ = restore_run(experiment, folder, settings, data[0], None)
+        run = open_run(trained(config, name))
+        data, model, state = data_of(run.config), run.model, run.state
         features = {} if found else {"pixels": pixel_features(), "PCA": pca_features(data[0], model.latent)}
         for row, of in rows.items():
             features[row] = of(model, state)
@@ -278,4 +273,4 @@ def main(config: LinearProbe) -> None:
 
 
 if __name__ == "__main__":
-    run_script(LinearProbe, main, "experiments.linear_probe", __doc__)
+    run_study(LinearProbe, main, __file__, __doc__)

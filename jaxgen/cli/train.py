@@ -20,8 +20,8 @@ from jaxgen.cli.report import draw_report, picture_of
 from jaxgen.cli.run import open_run, read_run, write_run
 from jaxgen.evaluation import Evaluation, Evaluator
 from jaxgen.evaluation.diagnosis import diagnose
-from jaxgen.training import fit, members, phases_of, read_metrics, summary
-from jaxgen.types import Minibatched, State, Trainable
+from jaxgen.training import fit, members, minibatches_of, phases_of, read_metrics, summary
+from jaxgen.types import State, Trainable
 
 __all__ = ["train"]
 
@@ -110,8 +110,7 @@ def _chosen(experiment: Experiment, args: list[str]) -> tuple[RunOptions, Any]:
 def _trace(model: Trainable, data: Any, batch_size: int) -> None:
     """Traces a step of each phase without computing it, so that what does not fit raises before anything is written."""
     for phase in phases_of(model):
-        count = phase.minibatches if isinstance(phase, Minibatched) else 1
-        spec = data.spec(batch_size * count)
+        spec = data.spec(batch_size * minibatches_of(phase))
         jax.eval_shape(lambda batch, phase=phase: phase.step(phase.init(jax.random.key(0), batch), batch), spec)
 
 
