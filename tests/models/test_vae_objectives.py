@@ -224,7 +224,9 @@ def test_gradient_of_the_bound_is_in_the_mean_that_of_its_value_with_less_noise(
         return (np.asarray(found[part]["weights"], float).reshape(len(keys), -1) for part in ("encoder", "decoder"))
 
     def plain(given, key):
-        log_likelihood, log_ratio = log_densities(vae, given, key, data, 5)
+        log_likelihood, log_ratio = log_densities(
+            vae, given, jax.random.split(key)[1], data, 5
+        )  # the draws of the loss
         return -jax.nn.logsumexp(log_likelihood - beta * log_ratio, axis=0).mean()
 
     encoder, decoder = gradient(plain)
