@@ -100,6 +100,8 @@ RUNS = {
 @pytest.mark.parametrize(("verdict", "records"), [(verdict, one) for verdict, runs in RUNS.items() for one in runs])
 def test_verdict(verdict, records):
     found = diagnose(records, NAMES)
+    kinds = [{**r, "kind": "train" if "discriminator_loss" in r else "evaluation"} for r in records]
+    assert diagnose(kinds, NAMES) == found  # as `read_metrics` gives them
     assert found.verdict == verdict, found
     assert str(found).startswith(f"verdict   {verdict.replace('_', ' ')}")
     assert found.advice in str(found)

@@ -40,7 +40,7 @@ def test_run_folder_is_complete(runs, name):
     for picture in pictures:
         assert np.asarray(Image.open(runs / name / picture)).std() > 1
     figures = json.loads((runs / name / "metrics.jsonl").read_text().splitlines()[-1])
-    figures.pop("step")
+    assert figures.pop("step") and figures.pop("kind") == "evaluation"
     if name == "moons":
         assert figures.keys() == {"test_nll", "kl_to_truth", "integral"}
         assert figures["kl_to_truth"] > 0

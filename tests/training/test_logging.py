@@ -59,7 +59,7 @@ def test_records_come_back_as_written(tmp_path):
 
 def test_records_of_earlier_versions_get_their_kind_from_their_place(tmp_path):
     """They have no kind: an evaluation follows the metrics of its step. Going on writes them with their kind."""
-    lines = [{"step": 2, "loss": 1.0}, {"step": 4, "loss": 2.0}, {"step": 4, "fid": 3.0}, {"step": 6, "loss": 4.0}]
+    lines = [{"step": 2, "a": 1.0}, {"step": 4, "loss": 2.0}, {"step": 4, "loss": 3.0}, {"step": 6, "b": 4.0}]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     kinds = ["train", "train", "evaluation", "train"]
     assert read_metrics(tmp_path) == [{**line, "kind": kind} for line, kind in zip(lines, kinds, strict=True)]
