@@ -72,10 +72,13 @@ def sample_path(
     return jax.lax.scan(one, (x, sampler.init(x), history), inputs)[0][2]
 
 
-def _checked(sampler: Sampler, t: Int[np.ndarray, "steps"], start: int) -> Int[np.ndarray, "steps"]:
+def _checked(sampler: Sampler, t: np.ndarray, start: int) -> Int[np.ndarray, "steps"]:
     t = np.asarray(t)
-    if t.ndim != 1 or len(t) == 0 or t[0] != start or t[-1] < 1 or (np.diff(t) >= 0).any():
-        raise ValueError(f"{sampler}: timesteps {t.tolist()}, but ones that fall from {start}, all above 0, are needed")
+    whole = np.issubdtype(t.dtype, np.integer)
+    if not whole or t.ndim != 1 or len(t) == 0 or t[0] != start or t[-1] < 1 or (np.diff(t) >= 0).any():
+        raise ValueError(
+            f"{sampler}: timesteps {t.tolist()}, but whole numbers that fall from {start}, all above 0, are needed"
+        )
     return t
 
 

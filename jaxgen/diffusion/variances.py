@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxgen.diffusion.process import Transition
@@ -44,7 +45,7 @@ class Small(Variance):
 
     def scale(self, between: Transition, v: Array | None) -> Array:
         """Returns the square root of `small`."""
-        return between.scale
+        return jnp.asarray(between.scale)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Learned(Variance):
         return v * _log(between.large) + (1 - v) * _log(between.small)
 
 
-def _log(variance: Array) -> Array:
+def _log(variance: ArrayLike) -> Array:
     return jnp.log(jnp.maximum(variance, FLOOR))
 
 
