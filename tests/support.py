@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxgen.training.experiment import main
+from jaxgen.cli import main
 
 SHORT = ["--steps", "12", "--log-every", "4", "--eval-every", "0", "--checkpoint-every", "4", "--batch-size", "32"]
 
