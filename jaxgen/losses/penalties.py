@@ -58,7 +58,7 @@ class Penalty:
 
 def penalise(
     penalties: Sequence[Penalty],
-    step: Array | int,
+    step: Array,
     critic: Critic,
     key: Key[Array, ""],
     real: Examples,
@@ -85,8 +85,8 @@ def penalise(
         if penalty.every == 1:
             value = compute()
         else:
-            due = jnp.asarray(step) % penalty.every == 0
-            value = jax.lax.cond(due, lambda compute=compute, k=penalty.every: k * compute(), lambda: jnp.float32(0))
+            k, nothing = penalty.every, jnp.zeros((), jax.eval_shape(compute).dtype)
+            value = jax.lax.cond(step % k == 0, lambda compute=compute, k=k: k * compute(), lambda x=nothing: x)
         total = total + value_at(penalty.weight, step) * value
         metrics["penalty" if len(penalties) == 1 else f"penalty_{penalty.name}"] = value
     return total, metrics

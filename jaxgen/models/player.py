@@ -147,7 +147,7 @@ def dropout_keys(key: Key[Array, ""], n: int) -> Key[Array, "n"]:
     return jax.random.split(jax.random.fold_in(key, DROPOUT), n)
 
 
-def check_game(loss: AdversarialLoss, penalties: Sequence[Penalty]) -> None:
+def check_game(loss: object, penalties: object) -> None:
     """Raises a ValueError where a model's loss and penalties are not the objects that they must be, but names, say."""
     if not isinstance(loss, AdversarialLoss):
         raise ValueError(f"loss={loss!r}: an AdversarialLoss is needed, such as jaxgen.losses.hinge")

@@ -117,15 +117,15 @@ def test_consistency_compares_images_with_moved_and_mirrored_copies():
 
 def test_penalties_are_weighed_and_added():
     """Of a linear critic R1 and R2 are both ||w||² / 2."""
-    one, metrics = penalise((Penalty(r1, 3.0),), 0, linear, jax.random.key(0), real, fake)
+    one, metrics = penalise((Penalty(r1, 3.0),), jnp.int32(0), linear, jax.random.key(0), real, fake)
     assert float(one) == pytest.approx(3 * norm**2 / 2, rel=1e-5)
     assert list(metrics) == ["penalty"]
     both = (Penalty(r1, 3.0), Penalty(gradient_penalty, jnp.float32(0.5)))
-    total, metrics = penalise(both, 0, linear, jax.random.key(0), real, fake)
+    total, metrics = penalise(both, jnp.int32(0), linear, jax.random.key(0), real, fake)
     assert float(total) == pytest.approx(3 * norm**2 / 2 + 0.5 * (norm - 1) ** 2, rel=1e-5)
     assert float(metrics["penalty_r1"]) == pytest.approx(norm**2 / 2, rel=1e-5)
     assert float(metrics["penalty_gradient_penalty"]) == pytest.approx((norm - 1) ** 2, rel=1e-5)
-    assert penalise((), 0, linear, jax.random.key(0), real, fake) == (0.0, {})
+    assert penalise((), jnp.int32(0), linear, jax.random.key(0), real, fake) == (0.0, {})
 
 
 def test_the_weight_follows_its_schedule():
@@ -161,6 +161,6 @@ def test_the_critic_is_not_called_where_a_lazy_penalty_is_not_due():
 
 def test_what_cannot_be_told_apart_or_is_never_due_is_refused():
     with pytest.raises(ValueError, match="penalties r1, r1: each needs a name of its own"):
-        penalise((Penalty(r1), Penalty(r1, 2.0)), 0, linear, jax.random.key(0), real, fake)
+        penalise((Penalty(r1), Penalty(r1, 2.0)), jnp.int32(0), linear, jax.random.key(0), real, fake)
     with pytest.raises(ValueError, match="every=0: at least 1 is needed"):
         Penalty(r1, every=0)

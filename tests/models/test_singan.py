@@ -76,7 +76,9 @@ def test_only_the_scale_in_training_moves_and_begins_with_the_one_before(trained
     assert same(start.generators[1], first.generators[1]) and not same(start.generators[0], first.generators[0])
     assert same(first.generators[0], end.generators[0]) and same(first.discriminators[0], end.discriminators[0])
     still = dataclasses.replace(singan.phases[1], generator_optimiser=rest, discriminator_optimiser=rest)
-    begun, _ = jax.jit(still.step)(first, picture)  # at rates of 0, so that its weights are those of the beginning
+    begun, _ = jax.jit(still.step)(
+        fresh(first), picture
+    )  # at rates of 0, so that its weights are those of the beginning
     assert same(begun.generators[1].params, first.generators[0].params)
     assert same(begun.discriminators[1].params, first.discriminators[0].params)
     assert int(begun.generators[1].optimiser[0].count) == singan.generator_steps  # which has its own optimiser
@@ -148,6 +150,11 @@ def test_animation_walks_from_the_reconstruction(trained):
         singan.animate(state, jax.random.key(1), 3, start=2)
 
 
+def fresh(state):
+    """The state for one more use of its key."""
+    return state.replace(key=jax.random.clone(state.key))
+
+
 class Drops(nn.Module):
     """A network of one convolution that forgets a share of its input."""
 
@@ -167,11 +174,7 @@ def test_dropout_in_both_players_and_a_game_and_penalties_of_ones_own(picture):
     )
     state = dropping.init(jax.random.key(0), picture)
     step = jax.jit(dropping.step)
-    (one, metrics), (again, _), (none, _) = (
-        step(state, picture),
-        step(state, picture),
-        jax.jit(still.step)(state, picture),
-    )
+    (one, metrics), (again, _), (none, _) = (f(fresh(state), picture) for f in (step, step, jax.jit(still.step)))
     for players in ("generators", "discriminators"):
         a, b, c = (getattr(s, players)[0].params["Conv_0"]["kernel"] for s in (one, again, none))
         assert jnp.array_equal(a, b)
