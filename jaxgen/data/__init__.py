@@ -125,7 +125,7 @@ def load(
 
       Images with `attributes`: `attributes:PATH[@NAMES]`, `sprites-attributes[:NAMES]`, `joint:SOURCE+SOURCE`,
       `tfds:celeb_a[@NAMES]`.
-    - `split`: "train", "test", or "all" for both. Sources that draw as many examples as they like (points,
+    - `split`: "train", "test", or "all" for both. Sources that draw their examples at random (points,
       `stacked-digits`, `sprites-attributes`) have no "all". `tfds:NAME` and `hf:NAME` also have the splits of the data
       set. Where a source has no test split of its own, a part of its examples is held out, the same in every run.
     - `image_size`: height and width in pixels. The shorter side is brought to it and the middle cropped; `sprites` are

@@ -111,8 +111,8 @@ class _Examples(ABC):
         - Without `shuffle`, for evaluation: one pass in the order of the data, not augmented; the last batch may be
           smaller.
         - With `shuffle`, a seed, for training: the batches that `jaxgen.fit` takes with this seed, in the order of
-          `jaxgen.data.orders` and augmented. All have the full size; there are `steps` of them, or as many as make
-          `epochs` passes over the data (1 by default).
+          `jaxgen.data.orders` and augmented. All have the full size. `steps` is their number; or `epochs`, 1 by
+          default, is the number of passes over the data.
 
         Raises `ValueError` for a batch that is empty or, with `shuffle`, larger than the data.
         """

@@ -31,7 +31,7 @@ def test_jitter_and_flip_of_a_source():
     ("source", "hint"),
     [
         ("digit", " (did you mean digits?)"),
-        ("unpair:photos", " (did you mean unpaired:PATH or paired:PATH?)"),
+        ("unpair:photos", " (did you mean unpaired:PATH?)"),
         ("digits:8", " (did you mean digits?)"),
         ("digits:", " (did you mean digits?)"),
         ("stacked-digits:", " (did you mean stacked-digits:SOURCE?)"),

@@ -246,7 +246,7 @@ def test_attributes_of_celeb_a(home, memory_limit):
 
 def test_images_of_different_sizes_need_an_image_size(home):
     make(home, declared=(-1, -1, 3))
-    with pytest.raises(ValueError, match=r"tfds:tiny: images differ in size; .* --image-size"):
+    with pytest.raises(ValueError, match=r"tfds:tiny: images differ in size; .*--image-size"):
         load("tfds:tiny")
     assert load("tfds:tiny", image_size=4).arrays["image"].shape == (12, 4, 4, 3)
 

@@ -114,7 +114,7 @@ def test_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, tmp_path, c
         (gan, ["--spectral-norm"], "choose resnet"),
         (gan, ["--source", "ring"], "choose points, points_tanh, points_wide"),
         (gan, ["ring", "--network", "dcgan"], "choose points"),
-        (gan, ["ring", "--image-size", "8"], "image_size 8 cannot be had"),
+        (gan, ["ring", "--image-size", "8"], "image_size=8 is not possible"),
         (gan, ["--inception", "/no/such/weights.pth", "--steps", "1"], "/no/such/weights.pth"),
         (gan, ["--seeds", "0"], "--seeds 0: at least 1"),
         (vae, ["--mesh", "64", "--batch-size", "64"], "a mesh of 64 devices"),

@@ -133,7 +133,7 @@ def test_what_stops_it_is_one_line_that_says_how_to_go_on(tmp_path, monkeypatch,
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--source", "digits"], "the factors of 'digits' are not known; they are of sprites"),
+        (["--source", "digits"], "the factors of 'digits' are not known; those of sprites"),
         (["--betas", "-1"], "--betas (-1.0,): different numbers of at least 0"),
         (["--gammas", "5", "5"], "--gammas (5.0, 5.0): different numbers"),
         (["--betas", "--tc-betas", "--gammas"], "nothing to train: one of --betas, --tc-betas, --gammas"),
