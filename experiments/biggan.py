@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxgen.evaluation import Evaluator
 
 from experiments.shared.adversarial import (
     DecayOptions,
@@ -35,6 +34,7 @@ from experiments.shared.adversarial import (
 )
 from experiments.shared.adversarial import evaluator as evaluator_of_gan
 from jaxgen.cli import Experiment, OnRun, at_least, main, parse
+from jaxgen.evaluation import Evaluator
 from jaxgen.models import GAN
 from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
 from jaxgen.networks.biggan import FACTORS, widths

@@ -20,10 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxgen.evaluation import Evaluator, joined
-from jaxgen.evaluation.density import density_evaluator
-from jaxgen.evaluation.likelihood import bits_evaluator
-from jaxgen.evaluation.pictures import draw_density, draw_inpainting, draw_neighbours, draw_trajectory, draw_walks
 from jaxtyping import Array
 
 from experiments.shared.adversarial import ConditionalOptions, classes_of, sample_evaluator
@@ -33,6 +29,10 @@ from jaxgen.cli import Config, Experiment, MirrorOptions, SampleOptions, at_leas
 from jaxgen.cli.names import PREDICTIONS, SCHEDULES, VARIANCES, WEIGHTINGS
 from jaxgen.data import toy_world
 from jaxgen.diffusion import DDIM, DiscreteProcess
+from jaxgen.evaluation import Evaluator, joined
+from jaxgen.evaluation.density import density_evaluator
+from jaxgen.evaluation.likelihood import bits_evaluator
+from jaxgen.evaluation.pictures import draw_density, draw_inpainting, draw_neighbours, draw_trajectory, draw_walks
 from jaxgen.models import Diffusion
 from jaxgen.networks import DiffusionUNet, PointDenoiser
 from jaxgen.types import State

@@ -25,10 +25,6 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax.scipy.stats import norm
-from jaxgen.evaluation.diagnosis import Diagnosis, diagnose
-from jaxgen.evaluation.game import game_jacobian
-from jaxgen.evaluation.points import point_evaluator
-from jaxgen.evaluation.samples import sampled
 from matplotlib.figure import Figure
 
 from experiments.shared.adversarial import TANH
@@ -37,6 +33,10 @@ from jaxgen.cli import run_study
 from jaxgen.cli.names import ADVERSARIAL_LOSSES
 from jaxgen.cli.process import use_cpu_devices
 from jaxgen.data import load, toy_world
+from jaxgen.evaluation.diagnosis import Diagnosis, diagnose
+from jaxgen.evaluation.game import game_jacobian
+from jaxgen.evaluation.points import point_evaluator
+from jaxgen.evaluation.samples import sampled
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
 from jaxgen.report import plot_eigenvalues

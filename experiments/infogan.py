@@ -10,15 +10,15 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from jaxgen.evaluation import Evaluator, joined
-from jaxgen.evaluation.codes import code_evaluator
-from jaxgen.evaluation.pictures import draw_codes, draw_neighbours
 from jaxtyping import Array, Key
 
 from experiments.shared.adversarial import DecayOptions, GameConfig, gan_experiment, optimisers, options
 from experiments.shared.adversarial import evaluator as evaluator_of_samples
 from jaxgen.cli import ByLabel, Drawn, at_least, main
 from jaxgen.cli.sampling import Load, drawn
+from jaxgen.evaluation import Evaluator, joined
+from jaxgen.evaluation.codes import code_evaluator
+from jaxgen.evaluation.pictures import draw_codes, draw_neighbours
 from jaxgen.models import InfoGAN
 from jaxgen.networks import InfoGANDiscriminator, InfoGANGenerator
 from jaxgen.types import State

@@ -27,7 +27,6 @@ from typing import Any, Literal
 import jax
 import numpy as np
 import tyro
-from jaxgen.evaluation.features import code_features, discriminator_features, pca_features, posterior_features
 from matplotlib.figure import Figure
 
 from experiments import beta_vae, dcgan, infogan, vae
@@ -36,10 +35,11 @@ from jaxgen.cli import open_run, run_study
 from jaxgen.cli.process import use_devices
 from jaxgen.cli.run import read_run
 from jaxgen.data import load
+from jaxgen.evaluation.features import code_features, discriminator_features, pca_features, posterior_features
 from jaxgen.metrics import (
     Extractor,
     features_of,
-    pixel_features,
+    pixel_extractor,
     probe,
 )
 from jaxgen.metrics.probes import PROBES, ProbeAccuracy, check_counts
@@ -167,7 +167,7 @@ def representations(config: LinearProbe) -> dict[str, Split]:
     for name, rows in FEATURES.items():
         run = open_run(trained(config, name))
         data, model, state = data_of(run.config), run.model, run.state
-        features = {} if found else {"pixels": pixel_features(), "PCA": pca_features(data[0], model.latent)}
+        features = {} if found else {"pixels": pixel_extractor().features, "PCA": pca_features(data[0], model.latent)}
         for row, of in rows.items():
             features[row] = of(model, state)
             if row in CONTROLLED:

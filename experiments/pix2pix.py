@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from jaxgen.evaluation import Evaluator
-from jaxgen.evaluation.translation import paired_evaluator
 from jaxtyping import Array, Key
 
 from experiments.shared.translation import RowSampling, TranslationConfig, adam
 from jaxgen.cli import Experiment, at_least, main
 from jaxgen.cli.names import ADVERSARIAL_LOSSES
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.translation import paired_evaluator
 from jaxgen.models import Pix2Pix
 from jaxgen.networks import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.pix2pix import FIELDS

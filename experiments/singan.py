@@ -20,9 +20,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxgen.evaluation import Evaluator
-from jaxgen.evaluation.pictures import draw_single_image
-from jaxgen.evaluation.single_image import single_image_evaluator
 from jaxtyping import Array, Float, Key
 from PIL import Image, ImageFilter
 
@@ -30,6 +27,9 @@ from jaxgen.cli import Config, Drawn, Experiment, OnRun, Sampling, at_least, mai
 from jaxgen.cli.experiment import Command
 from jaxgen.cli.sampling import Load, drawn
 from jaxgen.data import read_image
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.pictures import draw_single_image
+from jaxgen.evaluation.single_image import single_image_evaluator
 from jaxgen.losses import Penalty, gradient_penalty
 from jaxgen.metrics import psnr, sifid, ssim
 from jaxgen.models import SinGAN

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
-from jaxgen.evaluation import Evaluation, Evaluator
-from jaxgen.evaluation.translation import attribute_evaluator, attribute_readers
 from jaxtyping import Array, Key
 
 from experiments.shared.translation import RowSampling, TranslationConfig, adam
 from jaxgen.cli import Experiment, at_least, main
 from jaxgen.data import Dataset
+from jaxgen.evaluation import Evaluation, Evaluator
+from jaxgen.evaluation.translation import attribute_evaluator, attribute_readers
 from jaxgen.losses import Penalty, gradient_penalty
 from jaxgen.models import StarGAN
 from jaxgen.networks import StarGANDiscriminator, StarGANGenerator

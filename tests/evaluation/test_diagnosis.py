@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+
 from jaxgen.evaluation.diagnosis import VERDICTS, diagnose, missing_of
 
 NAMES = tuple("abcdefgh")

@@ -7,6 +7,7 @@ import optax
 import pytest
 from flax import linen as nn
 
+from jaxgen import losses
 from jaxgen.evaluation import diagnose, game_eigenvalues, game_jacobian
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
@@ -50,12 +51,14 @@ class Slope(nn.Module):
         return image[:, 0] * self.param("psi", nn.initializers.zeros, ())
 
 
-@pytest.mark.parametrize(("loss", "slope"), [("minimax", 0.5), ("non_saturating", 0.5), ("wasserstein", 1.0)])
+@pytest.mark.parametrize(
+    ("loss", "slope"), [(losses.minimax, 0.5), (losses.non_saturating, 0.5), (losses.wasserstein, 1.0)]
+)
 @pytest.mark.parametrize("weight", [0.0, 0.3, 4.0])
 def test_dirac_gan(loss, slope, weight):
     """Mescheder et al. 2018: ±f'(0) i without a penalty (Lemma 2.3), and -γ/2 ± √(γ²/4 - f'(0)²) with R1
     (Lemma 3.2); f'(0) is ½ for the cross entropy and 1 for the Wasserstein loss."""
-    options = {"penalty": "r1", "penalty_weight": weight} if weight else {}
+    options = {"penalties": (losses.Penalty(losses.r1, weight),)} if weight else {}
     gan = GAN(Dirac(), Slope(), optax.adam(1e-3), optax.adam(1e-3), loss, latent=1, **options)
     batch = {"image": jnp.zeros((4, 1))}
     eigenvalues = game_eigenvalues(gan, gan.init(jax.random.key(0), batch), batch)

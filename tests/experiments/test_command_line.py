@@ -10,7 +10,7 @@ from PIL import Image
 from support import SHORT, fails
 
 from experiments import beta_vae, cgan, gan, vae
-from jaxgen.training.experiment import main
+from jaxgen.cli import main
 
 EXPERIMENTS = {
     "vae": (vae, ["--importance-samples", "4", "--hidden", "16", "--latent", "2"]),

@@ -10,10 +10,10 @@ from PIL import Image
 from support import SHORT, fails
 
 from experiments import diffusion
+from jaxgen.cli import main
 from jaxgen.data import Dataset, load
 from jaxgen.report import save_image
 from jaxgen.training import read_metrics
-from jaxgen.training.experiment import main
 
 TINY = [*SHORT, "--image-size", "8", "--width", "4", "--multipliers", "1", "--blocks", "1", "--warmup-steps", "2"]
 TINY += ["--timesteps", "20", "--sampling-steps", "4", "--mesh", "1"]

@@ -8,12 +8,12 @@ from PIL import Image
 
 from experiments import beta_vae
 from experiments import disentanglement_study as script
+from jaxgen.cli import run_study
 from jaxgen.data import Dataset
 from jaxgen.losses import BetaTC
 from jaxgen.metrics import boosting
 from jaxgen.models import FactorVAE
 from jaxgen.training import Interrupted, read_metrics
-from jaxgen.training.command_line import run_script
 
 SMALL = ["--image-size", 16, "--batch-size", 16, "--learning-rate", 1e-2, "--points", 100, "--seeds", 1]
 ONE_METHOD = ["--betas", 1, 60, "--tc-betas", "--gammas"]
@@ -27,7 +27,7 @@ def fewer_trees_and_key_reuse_that_is_seen_in_every_vmap_of_a_scan(monkeypatch):
 
 
 def run(*args):
-    run_script(script.Study, script.main, "experiments.disentanglement_study", script.__doc__, list(map(str, args)))
+    run_study(script.Study, script.main, script.__file__, script.__doc__, list(map(str, args)))
 
 
 def fails(capsys, *args):

@@ -9,9 +9,9 @@ from PIL import Image
 from support import SHORT, fails
 
 from experiments import glow, realnvp
+from jaxgen.cli import main
 from jaxgen.data import Dataset
 from jaxgen.evaluation import density
-from jaxgen.training.experiment import main
 
 TINY = ["--width", "4", "--flow-steps", "2"]
 EXPERIMENTS = {

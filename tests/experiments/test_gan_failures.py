@@ -9,11 +9,11 @@ import pytest
 
 from experiments import gan_failures
 from experiments.gan_failures import BILINEAR, RATE, ROUNDS, play
-from jaxgen.training.command_line import run_script
+from jaxgen.cli import run_study
 
 
 def main(args):
-    run_script(gan_failures.Failures, gan_failures.main, "experiments.gan_failures", gan_failures.__doc__, args)
+    run_study(gan_failures.Failures, gan_failures.main, gan_failures.__file__, gan_failures.__doc__, args)
 
 
 @pytest.mark.parametrize("name", BILINEAR)

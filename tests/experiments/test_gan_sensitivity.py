@@ -6,15 +6,16 @@ import pytest
 from PIL import Image
 
 from experiments import gan_sensitivity as script
-from jaxgen.training.command_line import run_script
+from jaxgen import losses
+from jaxgen.cli import run_study
 
 
 def run(*args):
-    run_script(script.Sensitivity, script.main, "experiments.gan_sensitivity", script.__doc__, list(map(str, args)))
+    run_study(script.Sensitivity, script.main, script.__file__, script.__doc__, list(map(str, args)))
 
 
 def test_every_setting_has_its_number_of_modes(tmp_path, monkeypatch):
-    monkeypatch.setattr(script, "METHODS", {"unrolled GAN": {"loss": "minimax", "unroll": 1}})
+    monkeypatch.setattr(script, "METHODS", {"unrolled GAN": {"loss": losses.minimax, "unroll": 1}})
     flags = [
         "--steps",
         3,

@@ -7,16 +7,14 @@ import pytest
 from PIL import Image
 
 from experiments import generative_classifiers as script
-from jaxgen.training.command_line import run_script
+from jaxgen.cli import run_study
 
 TINY = "--conditional --steps 2 --batch-size 8 --log-every 1"
 
 
 def run(*args):
     arguments = list(map(str, args))
-    run_script(
-        script.GenerativeClassifiers, script.main, "experiments.generative_classifiers", script.__doc__, arguments
-    )
+    run_study(script.GenerativeClassifiers, script.main, script.__file__, script.__doc__, arguments)
 
 
 @pytest.fixture(autouse=True)

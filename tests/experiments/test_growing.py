@@ -6,9 +6,9 @@ from PIL import Image
 from support import fails
 
 from experiments import progressive_gan, singan
+from jaxgen.cli import main
 from jaxgen.data import read_image
 from jaxgen.training import read_metrics
-from jaxgen.training.experiment import main
 
 GROW = ["--image-size", "8", "--width", "2", "--latent", "3", "--stage-images", "32", "--mesh", "1"]
 SINGAN = ["--largest", "24", "--smallest", "13", "--scale-steps", "4", "--width", "2", "--log-every", "2"]

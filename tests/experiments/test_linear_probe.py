@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from experiments import linear_probe as script
+from jaxgen.cli import run_study
 from jaxgen.data import Dataset
 from jaxgen.metrics.probes import PROBES
-from jaxgen.training.command_line import run_script
 
 TINY = "--steps 2 --batch-size 8 --log-every 1"
 ROWS = {
@@ -29,7 +29,7 @@ ROWS = {
 
 
 def run(*args):
-    run_script(script.LinearProbe, script.main, "experiments.linear_probe", script.__doc__, list(map(str, args)))
+    run_study(script.LinearProbe, script.main, script.__file__, script.__doc__, list(map(str, args)))
 
 
 def fails(capsys, *args):
@@ -86,7 +86,7 @@ def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):
     """What is trained stays, and the study's folder is no other's."""
     trained, configs = [], []
     monkeypatch.setattr(script, "train", lambda experiment, flags: trained.append((experiment.name, flags)))
-    monkeypatch.setattr(script, "read_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(script, "open_run", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     monkeypatch.setattr(script, "configs_of", lambda config: {n: m.presets["digits"] for n, m in script.MODELS.items()})
     monkeypatch.setattr(script, "main", lambda config, main=script.main: (configs.append(config), main(config)))
     with pytest.raises(SystemExit, match="130"):

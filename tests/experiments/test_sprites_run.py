@@ -1,7 +1,7 @@
 from support import SHORT
 
 from experiments import vae
-from jaxgen.training.experiment import main
+from jaxgen.cli import main
 
 
 def test_sprites_train_and_are_evaluated(tmp_path, capsys):

@@ -11,10 +11,9 @@ from PIL import Image
 from support import SHORT, fails
 
 from experiments import cyclegan, discogan, pix2pix, stargan, vae
+from jaxgen.cli import main, open_run
 from jaxgen.data import Attribute, Dataset
 from jaxgen.training import read_metrics
-from jaxgen.training.experiment import main
-from jaxgen.training.runs import read_run, restore_run
 
 TINY = ["--width", "2", "--discriminator-width", "2", "--batch-size", "8", "--decay-from", "6"]
 EXPERIMENTS = {
@@ -55,8 +54,7 @@ def runs(tmp_path_factory):
 
 def state_of(name, run):
     experiment = EXPERIMENTS[name][0].experiment
-    config, data = read_run(experiment, run)
-    return restore_run(experiment, run, config, data, None)[1][0]
+    return open_run(run, experiment=experiment).state
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -127,7 +125,7 @@ def test_translate_files(runs, tmp_path, capsys, name, domains):
     assert "what is transparent becomes white" in told.err and "only the upper 8 of the 16 bits" in told.err
     written = {path.name for path in (runs / name / "translations").iterdir()}
     assert written == {f"{i}-{domain}.png" for i in range(4) for domain in domains}
-    size = read_run(module.experiment, runs / name)[0].image_size
+    size = open_run(runs / name).config.image_size
     assert Image.open(runs / name / "translations" / f"0-{domains[0]}.png").size == (size, size)
 
     one = [*run, "--input", str(tmp_path / "in" / "2.png"), "--to", domains[-1], "--out", str(tmp_path / "out")]

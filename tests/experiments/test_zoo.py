@@ -9,8 +9,8 @@ from PIL import Image
 from support import SHORT, fails
 
 from experiments import biggan, dcgan, infogan, lsgan, sngan, unrolled_gan, vae, wgan, wgan_gp
+from jaxgen.cli import main
 from jaxgen.data import Dataset
-from jaxgen.training.experiment import main
 
 TINY = ["--width", "8", "--image-size", "8"]
 EXPERIMENTS = {
