@@ -40,7 +40,7 @@ def test_each_group_of_settings_checks_its_own(field, value, message):
 
 def test_bounds():
     at_least(1, Own(), "steps", "image_size")  # None is allowed
-    with pytest.raises(ValueError, match="--rate 0.1: at least 1"):
+    with pytest.raises(ValueError, match=r"--rate 0\.1: at least 1"):
         at_least(1, Own(), "rate")
 
 

@@ -11,6 +11,7 @@ from support import SHORT, fails
 
 from experiments import beta_vae, cgan, gan, vae
 from jaxgen.cli import main
+from jaxgen.evaluation import Evaluation
 
 EXPERIMENTS = {
     "vae": (vae, ["--importance-samples", "4", "--hidden", "16", "--latent", "2"]),
@@ -62,7 +63,7 @@ def test_commands_on_a_run(runs, capsys):
 
 
 def test_infinite_figures_are_stored_as_standard_json(runs):
-    endless = replace(vae.experiment, evaluator=lambda *_: lambda state: {"test_nll": float("inf")})
+    endless = replace(vae.experiment, evaluator=lambda *_: lambda state: Evaluation({"test_nll": float("inf")}))
     main(endless, ["evaluate", "--run", str(runs / "vae")])
     assert json.loads((runs / "vae" / "evaluation.json").read_text())["test_nll"] == "Infinity"
 
@@ -101,7 +102,7 @@ def test_damaged_newest_checkpoint_gives_way_to_the_one_before(runs, tmp_path, c
         (vae, ["--batch-size", "2000"], "allowed is 1 to 1497"),
         (vae, ["--learning-rate", "-1e-3"], "--learning-rate -0.001: a positive number"),
         (gan, ["--generator-learning-rate", "0"], "--generator-learning-rate 0.0"),
-        (vae, ["nonsense"], "unknown preset 'nonsense': choose from digits, mnist, nll"),
+        (vae, ["nonsense"], "unknown preset or command 'nonsense': presets are digits, mnist, nll"),
         (vae, ["--nonsense", "3"], "--nonsense"),
         (vae, ["--steps", "many"], "--steps"),
         (vae, ["--steps", "0"], "at least 1"),
