@@ -138,7 +138,7 @@ class MirrorOptions(Checked):
     """In training, mirror each image left to right with probability 1/2."""
 
 
-def at_least(least: float, config: Any, *names: str) -> None:
+def at_least(least: int | float, config: Any, *names: str) -> None:
     """Raises ValueError where a field of `config` is less than `least`, or not finite. None is allowed."""
     for name in names:
         value = getattr(config, name)
