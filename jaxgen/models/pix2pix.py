@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.adversarial import AdversarialLoss, non_saturating
 from jaxgen.losses.penalties import Penalty, penalise
-from jaxgen.models.player import Player, check_game, dropout_keys, in_training
+from jaxgen.models.player import Loss, Player, check_game, dropout_keys, in_training
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
@@ -79,23 +79,37 @@ class Pix2Pix:
     def step(self, state: Pix2PixState, batch: Batch) -> tuple[Pix2PixState, Metrics]:
         """Takes one step of D and then one of G (section 3.3), both on the same translations."""
         key, noise_key = jax.random.split(state.key)
-        discriminator_key, generator_key = dropout_keys(noise_key, 2)
         source, target = normalise(batch["source"]), normalise(batch["target"])
-
-        def translate(variables):
-            return in_training(self.generator, variables, source, key=jax.random.clone(noise_key))
-
-        def judge(variables, pair, key):
-            return in_training(self.discriminator, variables, pair, key=key)
 
         def paired(image):
             return jnp.concatenate([source, image], axis=-1)
 
-        def discriminator_loss(params, statistics, key, real, fake):
+        def generator_loss(params, statistics, key):
+            own_key, fake_key, real_key = dropout_keys(key, 3)
+            fake, statistics = in_training(self.generator, {"params": params, **statistics}, source, key=key)
+            # The step of D lies in here, so that both players see the same translations, computed once.
+            loss, pairs = self._discriminator_loss(state), (paired(target), paired(jax.lax.stop_gradient(fake)))
+            discriminator, metrics, _ = state.discriminator.step(self.discriminator_optimiser, loss, own_key, *pairs)
+            judge = discriminator.variables
+            judged, _ = in_training(self.discriminator, judge, paired(fake), key=fake_key)
+            on_real, _ = in_training(self.discriminator, judge, paired(target), key=real_key)
+            adversarial, l1 = self.loss.generator(on_real, judged), jnp.abs(fake - target).mean()
+            metrics |= {"generator_loss": adversarial, "l1_loss": l1}
+            return adversarial + self.l1_weight * l1, (statistics, (discriminator, metrics))
+
+        generator, (discriminator, metrics), _ = state.generator.step(
+            self.generator_optimiser, generator_loss, noise_key
+        )
+        return Pix2PixState(state.step + 1, key, generator, discriminator), metrics
+
+    def _discriminator_loss(self, state: Pix2PixState) -> Loss:
+        """Half of the game on real and translated pairs, and the penalties."""
+
+        def loss(params, statistics, key, real, fake):
             fake_key, real_key, critic_key, penalty_key = jax.random.split(key, 4)
             variables = {"params": params, **statistics}
-            judged, statistics = judge(variables, fake, fake_key)
-            on_real, statistics = judge({**variables, **statistics}, real, real_key)
+            judged, statistics = in_training(self.discriminator, variables, fake, key=fake_key)
+            on_real, statistics = in_training(self.discriminator, {**variables, **statistics}, real, key=real_key)
             value = self.loss.discriminator(on_real, judged)
             metrics = {
                 "discriminator_loss": value,
@@ -104,26 +118,12 @@ class Pix2Pix:
             }
 
             def critic(pair):
-                return judge(variables, pair, critic_key)[0]
+                return in_training(self.discriminator, variables, pair, key=critic_key)[0]
 
             penalty, penalty_metrics = penalise(self.penalties, state.step, critic, penalty_key, real, fake)
             return 0.5 * value + penalty, (statistics, metrics | penalty_metrics)
 
-        fake, _ = translate(state.generator.variables)
-        discriminator, metrics, _ = state.discriminator.step(
-            self.discriminator_optimiser, discriminator_loss, discriminator_key, paired(target), paired(fake)
-        )
-
-        def generator_loss(params, statistics, key):
-            fake_key, real_key = jax.random.split(key)
-            fake, statistics = translate({"params": params, **statistics})
-            judged, _ = judge(discriminator.variables, paired(fake), fake_key)
-            on_real, _ = judge(discriminator.variables, paired(target), real_key)
-            adversarial, l1 = self.loss.generator(on_real, judged), jnp.abs(fake - target).mean()
-            return adversarial + self.l1_weight * l1, (statistics, {"generator_loss": adversarial, "l1_loss": l1})
-
-        generator, generator_metrics, _ = state.generator.step(self.generator_optimiser, generator_loss, generator_key)
-        return Pix2PixState(state.step + 1, key, generator, discriminator), metrics | generator_metrics
+        return loss
 
     def translate(self, state: Pix2PixState, key: Key[Array, ""], source: Array) -> Float[Array, "b h w c"]:
         """Returns images in [-1, 1] for sources (uint8, or float in [-1, 1]).

@@ -128,14 +128,11 @@ class ProgressiveGAN:
     ) -> Float[Array, "n ..."]:
         """Returns n images in [-1, 1] of the stage that the state has reached, enlarged to the full size.
 
-        See `GAN.sample`.
+        A conditional model without labels goes through its classes in turn; for the truncation see `GAN.sample`.
         """
-
-        def at(stage, key):
-            gan = self._at(stage, self._alpha(state.step, stage))
-            return enlarge(gan.sample(state, key, n, label, truncation=truncation), self._factor(stage))
-
-        return self._switch(state, at, key)
+        if self.classes and label is None:
+            label = jnp.arange(n, dtype=jnp.int32) % self.classes
+        return self.generate(state, self.prior(key, n, truncation), label)
 
     def generate(self, state: GANState, latent: Float[Array, "b z"], label: Label = None) -> Float[Array, "b ..."]:
         """Returns G(z) in evaluation mode, at the stage that the state has reached, enlarged to the full size."""
