@@ -80,7 +80,7 @@ class DiscreteProcess:
         alpha, sigma = self.schedule(self.timesteps)
         return Marginal(np.asarray(alpha, np.float64), np.asarray(sigma, np.float64))
 
-    def marginal(self, t: int | Int[np.ndarray | Array, "..."]) -> Marginal:
+    def marginal(self, t: int | np.integer | Int[np.ndarray | Array, "..."]) -> Marginal:
         """Returns α_t and σ_t: float64 for NumPy timesteps, float32 for those of JAX."""
         if isinstance(t, int | np.integer | np.ndarray):
             return Marginal(self.table.alpha[t], self.table.sigma[t])

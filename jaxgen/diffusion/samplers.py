@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
 from jaxgen.diffusion.denoiser import Denoiser
 from jaxgen.diffusion.process import DiscreteProcess, Marginal, Transition
@@ -60,7 +60,7 @@ class Step(NamedTuple):
     """q(x_s | x_t, x_0)."""
     coefficients: Any
     """What `Sampler.coefficients` returned for this step."""
-    key: Key[Array, ""] | None
+    key: Any
     """A key for noise; None where the sampler is not `stochastic` and no key was given."""
 
 

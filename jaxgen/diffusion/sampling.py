@@ -1,7 +1,7 @@
 """The loop of every sampler: from noise, or from a noisy image, to the data."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,7 @@ def sample_path(
 
     def one(carry, inputs):
         x, memory, history = carry
+        known_key: Any = None
         number, slot, step = inputs
         if step.key is not None:
             step_key, known_key = jax.random.split(step.key)

@@ -100,7 +100,7 @@ class Diffusion:
         if shape != tuple(self.shape):
             raise ValueError(f"shape={tuple(self.shape)}, but the data's images are {shape}")
         inputs = jnp.zeros((1, *shape)), jnp.zeros(1), jnp.zeros(1, jnp.int32) if self.classes else None
-        variables = self.network.init(network_key, *inputs, train=False)
+        variables: Any = self.network.init(network_key, *inputs, train=False)
         if set(variables) != {"params"}:
             raise ValueError(f"network: collections {sorted(variables)}; a diffusion model's has params only")
         made = jax.eval_shape(lambda v: self.network.apply(v, *inputs, train=False), variables).shape[1:]
@@ -118,7 +118,7 @@ class Diffusion:
         gradient_of = jax.value_and_grad(lambda params: self._loss(params, step_key, batch), has_aux=True)
         (loss, metrics), gradient = gradient_of(state.params)
         updates, optimiser = self.optimiser.update(gradient, state.optimiser, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params: Any = optax.apply_updates(state.params, updates)
         average = moving_average(state.average, params, self.ema, state.step) if self.ema else None
         metrics |= {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
         return DiffusionState(state.step + 1, key, params, optimiser, average), metrics
@@ -129,7 +129,7 @@ class Diffusion:
         image, label, discrete = self._inputs(batch)
         t = along_data(self.process.draw_timesteps(time_key, len(image)))
         noise = along_data(jax.random.normal(noise_key, image.shape))
-        if self.classes:
+        if label is not None:
             hidden = jax.random.bernoulli(label_key, self.label_dropout, (len(image),))
             label = jnp.where(hidden, self.classes, label)
         marginal = broadcast(self.process.marginal(t), image.ndim)

@@ -106,6 +106,13 @@ def test_few_steps_make_the_gaussian_of_their_recursion(sampler, variance, eta, 
     np.testing.assert_allclose(np.cov(samples.T), covariance, atol=0.012)
 
 
+@pytest.mark.parametrize("sampler", [Ancestral(1), DDIM(1, eta=1.0), DPMSolver(1), Heun(1)], ids=str)
+def test_the_last_step_is_to_the_image_itself(sampler, gaussian):
+    denoiser, latent = gaussian.denoiser(DiscreteProcess()), jax.random.normal(jax.random.key(0), (5, 2))
+    made = sample_path(sampler, denoiser, latent, jax.random.key(1))[-1]
+    np.testing.assert_allclose(made, denoiser(latent, 1000), atol=1e-6)
+
+
 def test_solvers_follow_the_probability_flow_with_their_order(gaussian):
     """From the same noise, against the flow in closed form, which goes on to σ = 0 where the solvers take one step."""
     process, latent = DiscreteProcess(), jax.random.normal(jax.random.key(0), (200, 2))

@@ -69,7 +69,13 @@ def test_known_values_stay_and_the_rest_goes_with_them(sampler, gaussian, key):
     Lugmayr et al. 2022, section 4.2, show."""
     denoiser, latent = gaussian.denoiser(PROCESS), jax.random.normal(key(0), (4000, 2))
     image, mask = jnp.full((4000, 2), 1.2), jnp.array([1.0, 0.0])
-    made = np.asarray(sample_path(sampler, denoiser, latent, key(1), known=(image, mask))[-1])
+    path = np.asarray(sample_path(sampler, denoiser, latent, key(1), known=(image, mask), frames=20))
+    visited = sampler.timesteps(PROCESS, 200)
+    for i in (0, 10):  # as noisy as the step is
+        alpha, sigma = PROCESS.marginal(visited[i + 1])
+        assert path[i, :, 0].mean() == pytest.approx(1.2 * alpha, abs=0.07)
+        assert path[i, :, 0].std() == pytest.approx(sigma, rel=0.06)
+    made = path[-1]
     np.testing.assert_allclose(made[:, 0], 1.2, atol=1e-6)
     covariance = gaussian.covariance
     expected = gaussian.mean[1] + covariance[0, 1] / covariance[0, 0] * (1.2 - gaussian.mean[0])

@@ -54,11 +54,15 @@ def test_sampling_is_chosen_after_training(run, capsys, tmp_path):
     sample = ["sample", "--run", run]
     assert "choose from ancestral, ddim" in fails(capsys, diffusion, [*sample, "--sampler", "euler"])
     assert "--truncation: this run's model has none" in fails(capsys, diffusion, [*sample, "--truncation", "1"])
+    assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*sample, "--sampling-steps", "21"])
+
+
+def test_samplers_that_do_not_exist_are_not_compared(run, capsys):
     samplers = [diffusion, ["samplers", "--run", str(run), "--samples", "700"]]
     assert "--samples 700: a multiple of 500" in fails(capsys, *samplers)
     assert "'ddim x': a sampler and its steps" in fails(capsys, diffusion, [*samplers[1][:3], "--samplers", "ddim x"])
     assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*samplers[1][:3], "--samplers", "ddim 50"])
-    assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*sample, "--sampling-steps", "21"])
+    assert "choose from ancestral, ddim" in fails(capsys, diffusion, [*samplers[1][:3], "--samplers", "euler 5"])
 
 
 def test_samplers_and_scales_of_guidance_are_compared(run, capsys):
