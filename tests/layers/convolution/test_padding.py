@@ -44,7 +44,7 @@ def test_same_and_valid_are_those_of_xla(kernel, strides, size):
 def test_other_forms_of_padding():
     assert as_pads(2, (8, 8), (3, 3), (1, 1)) == ((2, 2), (2, 2))
     assert as_pads([[1, 2], (0, -3)], (8, 8), (3, 3), (1, 1)) == ((1, 2), (0, -3))
-    for padding in ("REFLECT", ((1, 1),), (1, 2), ((1, 1), (1, 2, 3))):
+    for padding in ("REFLECT", ((1, 1),), ((1, 1), (1, 2, 3))):
         with pytest.raises(ValueError, match="padding must be 'SAME', 'VALID', an integer or "):
             as_pads(padding, (8, 8), (3, 3), (1, 1))
 
