@@ -1,4 +1,4 @@
-"""How often `jaxgen.diagnose` is right: python -m benchmarks.diagnosis [--seeds 2] [--seed 0] [--out PNG]
+"""How often `jaxgen.evaluation.diagnose` is right: python -m benchmarks.diagnosis [--seeds 2] [--seed 0] [--out PNG]
 
 Short runs of small networks on points, each constructed to be healthy or to fail in one way, under several losses and
 seeds. The label is the construction's. It is confirmed on samples and on D, by figures that the diagnosis does not
@@ -23,7 +23,7 @@ from flax import linen as nn
 from matplotlib.figure import Figure
 
 from jaxgen.data import Mixture, toy_world
-from jaxgen.diagnose import VERDICTS, diagnose
+from jaxgen.evaluation.diagnosis import VERDICTS, diagnose
 from jaxgen.losses import ADVERSARIAL_LOSSES, clip_weights
 from jaxgen.metrics import mode_coverage
 from jaxgen.models import GAN

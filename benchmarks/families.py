@@ -23,9 +23,10 @@ import numpy as np
 
 from benchmarks.gans import Rows, draw, trained
 from experiments import dcgan, diffusion, realnvp, vae, wgan_gp
-from experiments.adversarial import BATCH, SAMPLES, sampled
-from jaxgen.metrics import classifier_extractor, features_of, real_features, sample_figures
-from jaxgen.training import fit, read_metrics
+from jaxgen.evaluation import classifier_extractor, real_features, sampled
+from jaxgen.evaluation.samples import BATCH, SAMPLES
+from jaxgen.metrics import features_of, sample_figures
+from jaxgen.training import read_metrics
 from jaxgen.training.commands import load_data
 from jaxgen.training.runs import read_run, restore_run
 
@@ -66,9 +67,9 @@ def measure(module, run: Path, figures_of: Callable) -> dict[str, float]:
     """The row of a run; `figures_of` those of samples."""
     config, data = read_run(module.experiment, run)
     model, [state, *_], _ = restore_run(module.experiment, run, config, data, None)
-    images = list(sampled(model, state, SAMPLES))
+    images = list(sampled(model.sample, state, SAMPLES, classes=model.classes))
     began = time.perf_counter()
-    next(sampled(model, state, BATCH))  # compiled by now
+    next(sampled(model.sample, state, BATCH, classes=model.classes))  # compiled by now
     seconds = time.perf_counter() - began
     last = [r for r in read_metrics(run) if {"test_elbo", "test_bits_per_dim", "bits_per_dim"} & r.keys()]
     return figures_of(images) | {
@@ -89,7 +90,7 @@ def main() -> None:
     runs = trained({name: ROWS[name] for name in options.rows or ROWS}, SHARED, options.run)
     module, run = next(iter(runs.values()))
     images, _ = load_data(read_run(module.experiment, run)[0])
-    reader = classifier_extractor(images, fit)
+    reader = classifier_extractor(images)
     real = real_features(reader, images, SAMPLES)
 
     def figures_of(made):

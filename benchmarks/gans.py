@@ -21,8 +21,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from experiments import dcgan, gan, lsgan, sngan, unrolled_gan, wgan, wgan_gp
-from experiments.adversarial import POINTS, sampled
 from jaxgen.data import toy_world
+from jaxgen.evaluation import sampled
+from jaxgen.evaluation.points import POINTS
 from jaxgen.report import image_grid
 from jaxgen.training import read_metrics
 from jaxgen.training.experiment import main
@@ -106,7 +107,7 @@ def draw(path: Path, table: str, runs: dict[str, tuple[ModuleType, Path]]) -> No
     for i, (name, (module, run)) in enumerate(runs.items(), 1):
         config, data = read_run(module.experiment, run)
         model, [state, *_], _ = restore_run(module.experiment, run, config, data, None)
-        samples = np.concatenate(list(sampled(model, state, POINTS)))
+        samples = np.concatenate(list(sampled(model.sample, state, POINTS, classes=model.classes)))
         axes = figure.add_subplot(rows, columns, i, xticks=[], yticks=[])
         axes.set_title(name, size="small")
         if samples.ndim == 2:

@@ -1,53 +1,28 @@
 """What the GAN experiments share: config, networks, what they evaluate and draw."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 
 from jaxgen import networks
 from jaxgen.augmentation import AUGMENTATIONS
-from jaxgen.data import Dataset, Mixture, load, toy_world
-from jaxgen.diagnose import diagnose
-from jaxgen.latent import slerp
+from jaxgen.data import load, toy_world
+from jaxgen.evaluation import Evaluator, diagnose, image_evaluator, point_evaluator, stacked_evaluator
+from jaxgen.evaluation.pictures import draw_neighbours, draw_points, draw_walks
 from jaxgen.losses import ADVERSARIAL_LOSSES, PENALTIES, clip_weights
-from jaxgen.metrics import (
-    accuracy,
-    class_coverage,
-    classifier_extractor,
-    features_of,
-    inception_extractor,
-    mode_coverage,
-    ms_ssim_diversity,
-    nearest_neighbours,
-    read_stacked,
-    real_features,
-    sample_figures,
-    train_classifier,
-)
-from jaxgen.metrics.ssim import WINDOW
+from jaxgen.metrics import inception_extractor
 from jaxgen.models import GAN
 from jaxgen.networks.convolutional import pyramid
-from jaxgen.pixels import normalise
-from jaxgen.report import image_grid, plot_scatter, save_image
-from jaxgen.sharding import replicated
-from jaxgen.training import data_mesh, fit
 from jaxgen.training.command_line import flag_of
 from jaxgen.training.experiment import Config, Experiment
 
-SAMPLES = 10_000  # that figures of images are computed from
-POINTS = 2_500  # and those of points (Srivastava et al. 2017)
-BATCH = 500
-SHARES = 25  # up to so many modes or classes the share of each is logged
 TANH = {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
 POINT_NETWORKS = {  # units of the hidden layers, and how they differ from WGAN-GP's
     "points": ((128, 128), {}),
@@ -200,144 +175,23 @@ def build(config: GANConfig, data) -> GAN:
     return GAN(*players(config, shape, classes), *optimisers(config), classes=classes, **options(config))
 
 
-def evaluator(config: GANConfig, model: GAN, train, test, samples: int | None = None) -> Callable:
-    """Figures of a state: of points the modes that they cover; of so many images (default: SAMPLES) the classes
-    that a classifier trained on the same data reads in them, and FID and the like by its features, or by Inception's.
-
-    Unlabelled images have such figures only by Inception.
-    """
+def evaluator(config: GANConfig, model: GAN, train, test, samples: int | None = None) -> Evaluator:
+    """Returns the evaluator of a model's samples: points by the modes that they cover, stacked digits by a classifier
+    of single digits, images by Inception's features or by those of a classifier of the data."""
     if len(train.example["image"].shape) == 1:
-        return point_evaluator(config.source, model)
+        return point_evaluator(model.sample, toy_world(config.source), classes=model.classes)
     if config.source.startswith("stacked-digits"):
-        return stacked_evaluator(config, model)
-    if not train.classes and config.inception is None:
-        return lambda state: {}
+        digits = config.source.partition(":")[2] or "digits"
+        return stacked_evaluator(model.sample, load(digits, "train", image_size=config.image_size))
     extractor = inception_extractor(config.inception) if config.inception else None
-    reader = classifier_extractor(train, fit) if train.classes else None
-    extractor = extractor or reader
-    real = real_features(extractor, train, SAMPLES)
-    classify = reader and (lambda image: reader.logits(reader.features(image)))
-    on_test = {"classifier_accuracy_on_test_images": accuracy(classify, test)} if reader else {}
-    spread = mean_distance(normalise(train.batch(np.arange(min(len(train), BATCH)))["image"]))
-
-    def evaluate(state) -> dict[str, float]:
-        images = list(sampled(model, state, samples or SAMPLES))
-        features = features_of(extractor, images)
-        figures = {"diversity": mean_distance(images[0]) / spread} | sample_figures(extractor, real, features)
-        if min(images[0].shape[1:3]) >= WINDOW:
-            figures["ms_ssim"] = ms_ssim_diversity(np.concatenate(images))
-        if not reader:
-            return figures
-        found = np.asarray(reader.logits(features if reader is extractor else features_of(reader, images))).argmax(-1)
-        share = np.bincount(found, minlength=train.classes) / len(found)
-        figures["classes_found"] = float((share > 0.1 / train.classes).sum())
-        figures["class_entropy"] = float(-(share * np.log(np.maximum(share, 1e-12))).sum())
-        if model.classes:
-            asked = np.tile(np.arange(BATCH) % model.classes, len(images))
-            figures["label_accuracy"] = float((found == asked).mean())
-        return figures | shares(share) | on_test
-
-    return ByFeatures(evaluate, extractor.name)
-
-
-@dataclass(frozen=True)
-class ByFeatures:
-    """Figures of a state, and the name of the feature extractor by which they are."""
-
-    figures: Callable[[Any], dict[str, float]]
-    extractor: str
-
-    def __call__(self, state) -> dict[str, float]:
-        return self.figures(state)
-
-
-def point_evaluator(source: str, model: GAN) -> Callable:
-    """Modes covered, high-quality samples and reverse KL of 2,500 points; of a world without modes their spread."""
-    world = toy_world(source)
-    spread = mean_distance(world.sample(2, POINTS)[0])
-
-    def evaluate(state) -> dict[str, float]:
-        points = np.concatenate(list(sampled(model, state, POINTS)))
-        figures = {"diversity": mean_distance(points) / spread}
-        if isinstance(world, Mixture):
-            found = mode_coverage(points, world.modes, world.scale)
-            figures |= {name: float(getattr(found, name)) for name in ("modes_covered", "high_quality", "reverse_kl")}
-            figures |= shares(np.asarray(found.counts) / POINTS)
-        return figures
-
-    return evaluate
-
-
-def stacked_evaluator(config: GANConfig, model: GAN) -> Callable:
-    """Modes of 1,000 and reverse KL in 26,000 samples (Metz et al. 2017), by a classifier of single digits."""
-    digits = config.source.partition(":")[2] or "digits"
-    classify = train_classifier(load(digits, "train", image_size=config.image_size), fit)
-
-    def evaluate(state) -> dict[str, float]:
-        labels = [np.asarray(read_stacked(classify, image)) for image in sampled(model, state, 52 * BATCH)]
-        found = class_coverage(np.concatenate(labels), 1000)
-        return {"modes_covered": float(found.modes_covered), "reverse_kl": float(found.reverse_kl)}
-
-    return evaluate
-
-
-def sampled(model: GAN, state, n: int) -> Iterator[np.ndarray]:
-    """n samples, in batches that the devices share, from the same latents each time; of a conditional model the classes
-    in turn."""
-    mesh = data_mesh(math.gcd(BATCH, len(jax.devices())))
-    state = jax.device_put(state, replicated(mesh))
-    label = {"label": jnp.arange(BATCH, dtype=jnp.int32) % model.classes} if model.classes else {}
-    for key in jax.random.split(jax.random.key(0), n // BATCH):
-        with jax.set_mesh(mesh):
-            images = _sample(model, state, key, **label)
-        yield np.asarray(images)
-
-
-@partial(jax.jit, static_argnums=0)  # compiled once a model, not at every evaluation
-def _sample(model: GAN, state, key, **label):
-    return model.sample(state, key, BATCH, **label)
-
-
-def mean_distance(examples: np.ndarray) -> float:
-    """Of each example to the next: an estimate of the mean distance of two random ones."""
-    flat = np.asarray(examples, np.float64).reshape(len(examples), -1)
-    return float(np.linalg.norm(flat - np.roll(flat, 1, axis=0), axis=1).mean())
-
-
-def shares(share: np.ndarray) -> dict[str, float]:
-    return {f"share_{i}": float(x) for i, x in enumerate(share)} if len(share) <= SHARES else {}
+    return image_evaluator(model.sample, train, test, classes=model.classes, samples=samples, extractor=extractor)
 
 
 def draw(config: GANConfig, model: GAN, state, train, test, run: Path) -> None:
     """Points beside the data; of images walks between latents, of one class a row for a conditional model, and samples
     each with the training image nearest to it."""
     if config.network in POINT_NETWORKS:
-        real, made = test.arrays["image"][:POINTS], np.concatenate(list(sampled(model, state, POINTS)))
-        whose = np.repeat(np.arange(2), [len(real), len(made)])
-        plot_scatter(run / "points.png", np.concatenate([real, made]), whose, ("data", "samples"))
+        draw_points(model.sample, state, test.arrays["image"], run)
         return
-    rows, columns = model.classes or 8, 10
-    ends = jax.random.normal(jax.random.key(1), (2, rows, 1, model.latent))
-    latent = jax.jit(slerp)(*ends, jnp.linspace(0, 1, columns)[:, None])  # keeps the norm that the prior has
-    label = jnp.repeat(jnp.arange(rows, dtype=jnp.int32), columns) if model.classes else None
-    images = jax.jit(model.generate)(state, latent.reshape(-1, model.latent), label)
-    save_image(run / "interpolations.png", image_grid(images, columns))
-    draw_neighbours(model, state, train, run)
-
-
-def draw_neighbours(model: GAN, state, train, run: Path) -> None:
-    """32 samples, and right of each the training image nearest to it (Euclidean, of pixels): a copy shows memorising.
-
-    Streamed data are not searched.
-    """
-    if not isinstance(train, Dataset):
-        return
-    samples = next(sampled(model, state, BATCH))[:32]
-    nearest, least = np.zeros_like(samples), np.full((len(samples), 1), np.inf)
-    for batch in train.batches(5000):
-        images = normalise(batch["image"])
-        distance, index = nearest_neighbours(samples, images)
-        closer = (distance < least)[:, 0]
-        nearest[closer], least[closer] = images[index[closer, 0]], distance[closer]
-    pairs = np.stack([samples, nearest], axis=1)
-    save_image(run / "neighbours.png", image_grid(pairs.reshape(-1, *samples.shape[1:]), 8))
+    draw_walks(model.generate, state, (model.latent,), run, key=jax.random.key(1), classes=model.classes)
+    draw_neighbours(model.sample, state, train, run, classes=model.classes)

@@ -23,6 +23,7 @@ import optax
 
 from experiments.adversarial import GANConfig, draw, gan_experiment, optimisers, options, refuse
 from experiments.adversarial import evaluator as figures_of_gan
+from jaxgen.evaluation import Evaluator
 from jaxgen.losses import add_orthogonal_regularisation
 from jaxgen.models import GAN
 from jaxgen.networks import BigGANDeepDiscriminator, BigGANDeepGenerator, BigGANDiscriminator, BigGANGenerator
@@ -164,9 +165,9 @@ def standing(model: GAN) -> Callable:
     return lambda state: with_statistics(state, jax.random.key(2))
 
 
-def evaluator(config: BigGANConfig, model: GAN, train, test) -> Callable:
+def evaluator(config: BigGANConfig, model: GAN, train, test) -> Evaluator:
     figures, prepared = figures_of_gan(config, model, train, test), standing(model)
-    return replace(figures, figures=lambda state: figures(prepared(state)))
+    return lambda state: figures(prepared(state))
 
 
 def pictures(config: BigGANConfig, model: GAN, state, train, test, run: Path) -> None:
@@ -193,7 +194,7 @@ def truncation(experiment, args: list[str]) -> None:
     label = jnp.arange(10, dtype=jnp.int32) % model.classes
     for threshold in (*chosen.thresholds, None):
         truncated = dataclasses.replace(model, truncation=threshold)
-        found[str(threshold)] = evaluator(config, truncated, train, test)(state)
+        found[str(threshold)] = evaluator(config, truncated, train, test)(state).figures
         prepared = standing(truncated)(state)
         rows.append(jax.jit(truncated.sample, static_argnums=2)(prepared, jax.random.key(0), len(label), label))
         shown = ("fid", "inception_score", "diversity", "label_accuracy")

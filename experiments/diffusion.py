@@ -14,7 +14,6 @@ python -m experiments.diffusion inpaint --run DIR --input FILE --mask FILE
 import dataclasses
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,24 +24,29 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.adversarial import BATCH, SAMPLES, ByFeatures, draw_neighbours, sampled
 from experiments.adversarial import evaluator as evaluator_of_samples
-from experiments.density import density_evaluator, draw_density
-from jaxgen.data import read_image
-from jaxgen.latent import slerp
+from jaxgen.data import read_image, toy_world
+from jaxgen.evaluation import Evaluator, bits_evaluator, density_evaluator, joined
+from jaxgen.evaluation.pictures import (
+    draw_density,
+    draw_inpainting,
+    draw_neighbours,
+    draw_trajectory,
+    draw_walks,
+)
+from jaxgen.evaluation.samples import BATCH, SAMPLES, sampled
 from jaxgen.losses.diffusion import PREDICTIONS, SCHEDULES, WEIGHTINGS
 from jaxgen.models import Diffusion
 from jaxgen.models.diffusion import VARIANCES
 from jaxgen.networks import DiffusionUNet, PointDenoiser
 from jaxgen.pixels import to_uint8
-from jaxgen.report import image_grid, plot_trade_off, save_image, scatter_picture
+from jaxgen.report import image_grid, plot_trade_off, save_image
 from jaxgen.samplers import SAMPLERS
 from jaxgen.training.command_line import parse
 from jaxgen.training.commands import load_data, use_devices
 from jaxgen.training.experiment import Config, Experiment, main
 from jaxgen.training.runs import read_run, restore_run
 
-TEST = 1000  # at most so many test images are measured in bits
 EVALUATIONS = 20  # timesteps of each at which the bound is estimated
 ODE_STEPS = 200  # of the density of points
 FRAMES = 10  # of the picture of the way from noise to image
@@ -171,23 +175,18 @@ def build(config: DiffusionConfig, data) -> Diffusion:
     )
 
 
-def evaluator(config: DiffusionConfig, model: Diffusion, train, test) -> Callable:
+def evaluator(config: DiffusionConfig, model: Diffusion, train, test) -> Evaluator:
     """The figures of samples, as of a GAN's; and of test images the variational bound in bits per dimension, of points
     how well the density is known."""
-    figures_of = evaluator_of_samples(config, model, train, test)
+    of_samples = evaluator_of_samples(config, model, train, test)
     if config.network == "points":
-        density = density_evaluator(config.source, partial(log_density, model), test)
-        return lambda state: figures_of(state) | density(state)
-    bits = jax.jit(model.bits_per_dim, static_argnums=3)
-    count = min(TEST, len(test))
+        world, points = toy_world(config.source), test.arrays["image"]
+        return joined(of_samples, density_evaluator(partial(log_density, model), world, points))
 
-    def evaluate(state) -> dict[str, float]:
-        found = []
-        for i, index in enumerate(np.array_split(np.arange(count), max(1, count // 100))):
-            found.append(bits(state, jax.random.key(i), test.batch(index), EVALUATIONS))
-        return {"bits_per_dim": float(np.concatenate(found).mean())} | figures_of(state)
+    def bits(state, key, batch):
+        return model.bits_per_dim(state, key, batch, EVALUATIONS)
 
-    return ByFeatures(evaluate, extractor) if (extractor := getattr(figures_of, "extractor", None)) else evaluate
+    return joined(bits_evaluator(bits, test), of_samples)
 
 
 def log_density(model: Diffusion, state, points: jax.Array) -> jax.Array:
@@ -199,31 +198,22 @@ def log_density(model: Diffusion, state, points: jax.Array) -> jax.Array:
 def pictures(config: DiffusionConfig, model: Diffusion, state, train, test, run: Path) -> None:
     """Of points the density beside the truth, and the way from noise. Of images the way too; walks between latents;
     test images whose right half is made anew; the training images nearest to samples."""
-    if config.network == "points":
-        draw_density(config.source, partial(log_density, model), state, run)
-        frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, jax.random.key(1), 1000, None, 6)
-        save_image(run / "trajectory.png", np.concatenate([scatter_picture(np.asarray(x)) for x in frames], axis=1))
-        return
-    rows = model.classes or 8
-    label = jnp.arange(rows, dtype=jnp.int32) if model.classes else None
     way_key, walk_key = jax.random.split(jax.random.key(1))
-    frames = jax.jit(model.trajectory, static_argnums=(2, 4))(state, way_key, rows, label, FRAMES)
-    save_image(run / "trajectory.png", image_grid(jnp.swapaxes(frames, 0, 1).reshape(-1, *model.shape), len(frames)))
-    ends = jax.random.normal(walk_key, (2, rows, 1, int(np.prod(model.shape))))
-    path = jax.jit(slerp)(*ends, jnp.linspace(0, 1, FRAMES)[:, None]).reshape(-1, *model.shape)
+    trajectory = jax.jit(model.trajectory, static_argnums=(2, 4))
+    if config.network == "points":
+        draw_density(partial(log_density, model), toy_world(config.source), state, run)
+        draw_trajectory(trajectory(state, jax.random.key(1), 1000, None, 6), run)
+        return
+    classes, rows = model.classes, model.classes or 8
+    label = jnp.arange(rows, dtype=jnp.int32) if classes else None
+    draw_trajectory(trajectory(state, way_key, rows, label, FRAMES), run)
     walked = replace(model, sampler="ddim", eta=0.0)
-    images = jax.jit(walked.decode)(state, path, None if label is None else jnp.repeat(label, FRAMES))
-    save_image(run / "interpolations.png", image_grid(images, FRAMES))
+    draw_walks(walked.decode, state, model.shape, run, key=walk_key, classes=classes, columns=FRAMES)
     batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), 10)).astype(int))
-    mask = (jnp.arange(model.shape[1]) < model.shape[1] // 2)[:, None].astype(jnp.float32)
-    image, label = jnp.asarray(batch["image"]), jnp.asarray(batch["label"]) if model.classes else None
-    inpaint = jax.jit(replace(model, sampler="ddim", eta=1.0, sampling_steps=min(100, model.timesteps)).inpaint)
-    made = [inpaint(state, jax.random.key(i), image, mask, label) for i in range(3)]
-    known = jnp.where(mask > 0, image, 127).astype(jnp.uint8)
-    shown = jnp.stack([image, known, *(to_uint8(x) for x in made)], axis=1)
-    names = ("image", "known", "made", "made", "made")
-    save_image(run / "inpainting.png", image_grid(shown.reshape(-1, *model.shape), 5, names=names))
-    draw_neighbours(model, state, train, run)
+    completed = replace(model, sampler="ddim", eta=1.0, sampling_steps=min(100, model.timesteps))
+    label = jnp.asarray(batch["label"]) if classes else None
+    draw_inpainting(completed.inpaint, state, batch["image"], label, run)
+    draw_neighbours(model.sample, state, train, run, classes=classes)
 
 
 @dataclass(frozen=True)
@@ -262,9 +252,9 @@ def compare(
     columns, found, rows = 2 * (model.classes or 8), {}, []
     models = {variant: replace(model, **fields) for variant, fields in variants.items()}
     for variant, one in models.items():
-        figures = evaluator_of_samples(config, one, train, test, options.samples)(state)
+        figures = evaluator_of_samples(config, one, train, test, options.samples)(state).figures
         began = time.perf_counter()
-        images = next(sampled(one, state, BATCH))  # compiled by now
+        images = next(sampled(one.sample, state, BATCH, classes=one.classes))  # compiled by now
         found[variant] = {"seconds": time.perf_counter() - began} | figures
         rows.append(images[:columns])
         shown = [key for key in ("seconds", "fid", "precision", "recall", "label_accuracy") if key in found[variant]]

@@ -194,7 +194,7 @@ def main(config: Study) -> None:
         for (weight, seed), state in zip(grid, states, strict=True):
             if (weight, seed) in known:
                 continue
-            figures = {name: as_json(value) for name, value in evaluate(state).items()}
+            figures = {name: as_json(value) for name, value in evaluate(state).figures.items()}
             rows.append({"method": method, "weight": weight, "seed": seed, "step": int(state.step), **figures})
             temporary = record.with_suffix(".tmp")
             temporary.write_text(json.dumps(study, indent=2) + "\n")

@@ -8,21 +8,17 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 
-from experiments.density import density_evaluator, draw_density
-from experiments.latent import SAMPLED, codes_of, draw_arithmetic, draw_interpolations, factors_of
-from jaxgen.data import order
+from experiments.latent import known_world
+from jaxgen.data import toy_world
+from jaxgen.evaluation import Evaluator, density_evaluator, likelihood_evaluator
+from jaxgen.evaluation.pictures import draw_density, draw_flow
 from jaxgen.models import NormalizingFlow
 from jaxgen.networks import Dequantiser
-from jaxgen.report import image_grid, save_image
 from jaxgen.training.command_line import flag_of
 from jaxgen.training.experiment import Config
-
-BATCH = 500
-TEMPERATURES = (0.0, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 
 
 @dataclass(frozen=True)
@@ -96,26 +92,13 @@ def build_flow(config: FlowConfig, data, network: Callable[..., nn.Module], alph
     )
 
 
-def evaluator(config: FlowConfig, model: NormalizingFlow, train, test) -> Callable:
+def evaluator(config: FlowConfig, model: NormalizingFlow, train, test) -> Evaluator:
     """Of images the bits per dimension of the test set, and of a conditional flow its accuracy as a classifier; of
     points the negative log-likelihood, the divergence from the truth, and the integral of the density."""
     if len(model.network.shape) == 1:
-        return density_evaluator(config.source, partial(log_density, model), test)
-
-    @jax.jit
-    def figures(state, key, batch):
-        sums = {"test_bits_per_dim": model.bits_per_dim(state, key, batch, config.draws).sum()}
-        if model.classes:
-            sums["test_accuracy"] = (model.classify(state, batch["image"]).argmax(-1) == batch["label"]).sum()
-        return sums
-
-    def evaluate(state) -> dict[str, float]:
-        keys = jax.random.split(jax.random.key(0), -(-len(test) // BATCH))
-        batches = zip(keys, test.batches(BATCH), strict=True)
-        totals = [jax.device_get(figures(state, key, batch)) for key, batch in batches]
-        return {name: float(sum(np.float64(total[name]) for total in totals) / len(test)) for name in totals[0]}
-
-    return evaluate
+        return density_evaluator(partial(log_density, model), toy_world(config.source), test.arrays["image"])
+    bits = partial(model.bits_per_dim, draws=config.draws)
+    return likelihood_evaluator(bits, test, model.classify if model.classes else None)
 
 
 def log_density(model: NormalizingFlow, state, points: jax.Array) -> jax.Array:
@@ -127,35 +110,8 @@ def log_density(model: NormalizingFlow, state, points: jax.Array) -> jax.Array:
 
 
 def draw(config: FlowConfig, model: NormalizingFlow, state, train, test, run: Path) -> None:
-    """Of points the density beside the truth; of images samples by temperature, the same latents in a column;
-    interpolations of test images; and of data with labels arithmetic on latents."""
+    """Of points the density beside the truth; of images samples by temperature and walks in the latent space."""
     if len(model.network.shape) == 1:
-        draw_density(config.source, partial(log_density, model), state, run)
-        return
-    columns = 10
-    label = jnp.arange(columns, dtype=jnp.int32) % model.classes if model.classes else None
-    sample = jax.jit(lambda state, t: model.sample(state, jax.random.key(0), columns, label, t))
-    rows = np.concatenate([sample(state, t) for t in TEMPERATURES])
-    names = [f"temperature {t:g}" for t in TEMPERATURES]
-    save_image(run / "temperatures.png", image_grid(rows, columns, smallest=48, row_names=names))
-
-    conditional = bool(model.classes)
-    encode = jax.jit(lambda image, label: model.encode(state, image, label if conditional else None))
-    decode_flat = jax.jit(lambda z, label: model.decode(state, z, label if conditional else None))
-
-    def posterior(image, label):
-        z = encode(image, label)
-        return z, jnp.ones_like(z)
-
-    def decode(z, label):
-        labels = np.broadcast_to(label, z.shape[:-1]).reshape(-1)
-        images = decode_flat(z.reshape(-1, z.shape[-1]), labels)
-        return np.asarray(images).reshape(*z.shape[:-1], *images.shape[1:])
-
-    index = np.linspace(0, len(test) - 1, 32).astype(int)
-    codes, _ = codes_of(posterior, test, index, np.arange(1))
-    draw_interpolations(decode, codes.mean, codes.label, run)
-    index = order(0, 0, min(SAMPLED, len(train)), len(train))
-    codes, image = codes_of(posterior, train, index, np.arange(min(8, len(index))))
-    if factors := factors_of(config.source, train, codes):
-        draw_arithmetic(decode, image, codes, factors, run)
+        draw_density(partial(log_density, model), toy_world(config.source), state, run)
+    else:
+        draw_flow(model, state, train, test, run, world=known_world(config.source))

@@ -27,9 +27,9 @@ from flax import linen as nn
 from jax.scipy.stats import norm
 from matplotlib.figure import Figure
 
-from experiments.adversarial import TANH, point_evaluator, sampled
+from experiments.adversarial import TANH
 from jaxgen.data import load, toy_world
-from jaxgen.diagnose import Diagnosis, diagnose, game_jacobian
+from jaxgen.evaluation import Diagnosis, diagnose, game_jacobian, point_evaluator, sampled
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
 from jaxgen.report import plot_eigenvalues
@@ -135,10 +135,14 @@ GANS = {
 def train(model: GAN, steps: int, seed: int, run: Path) -> tuple[np.ndarray, Diagnosis]:
     """Samples at the end, and the diagnosis."""
     data, every = load("ring"), max(1, steps // 60)
-    evaluate = point_evaluator("ring", model)
+    evaluator = point_evaluator(model.sample, toy_world("ring"))
+
+    def evaluate(state):
+        return evaluator(state).figures
+
     often = {"log_every": every, "eval_every": 5 * every, "checkpoint_every": 0, "progress": False}
     state = fit(model, data, steps=steps, batch_size=128, seed=seed, run=run, evaluate=evaluate, **often)
-    return np.concatenate(list(sampled(model, state, 1000))), diagnose(read_metrics(run), data.label_names)
+    return np.concatenate(list(sampled(model.sample, state, 1000))), diagnose(read_metrics(run), data.label_names)
 
 
 def draw(path: Path, rows: dict[str, dict[str, tuple[np.ndarray, Diagnosis]]]) -> None:

@@ -4,18 +4,14 @@ python -m experiments.infogan                  real digits, 16×16
 python -m experiments.infogan mnist            28×28, the paper's networks: 62 noise, a category of 10, two in [-1, 1]
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from experiments.adversarial import GANConfig, draw_neighbours, evaluator, gan_experiment, optimisers, options
+from experiments.adversarial import GANConfig, evaluator, gan_experiment, optimisers, options
+from jaxgen.evaluation import Evaluator, code_evaluator, joined
+from jaxgen.evaluation.pictures import draw_codes, draw_neighbours
 from jaxgen.models import InfoGAN
 from jaxgen.networks import InfoGANDiscriminator, InfoGANGenerator
-from jaxgen.report import image_grid, save_image
 from jaxgen.training.experiment import main
 
 
@@ -60,51 +56,24 @@ def build(config: InfoGANConfig, data) -> InfoGAN:
     )
 
 
-def code_evaluator(config: InfoGANConfig, model: InfoGAN, train, test) -> Callable:
-    """As of every GAN, and the error of the categorical code as a classifier of the test set, where each category
-    stands for the class that it most often meets in the training set."""
+def figures(config: InfoGANConfig, model: InfoGAN, train, test) -> Evaluator:
+    """As of every GAN, and the error of the categorical code as a classifier of the test set."""
     rest = evaluator(config, model, train, test)
     if not train.classes:
         return rest
-    infer = jax.jit(model.infer)
-
-    def read(state, data):
-        batches = [(np.asarray(infer(state, b["image"]).categorical)[:, 0], b["label"]) for b in data.batches(500)]
-        return map(np.concatenate, zip(*batches, strict=True))
-
-    def evaluate(state) -> dict[str, float]:
-        met = np.zeros((config.categories, train.classes), int)
-        np.add.at(met, tuple(read(state, train)), 1)
-        code, label = read(state, test)
-        return rest(state) | {"code_error": float((met.argmax(1)[code] != label).mean())}
-
-    return replace(rest, figures=evaluate)
+    return joined(
+        rest, code_evaluator(lambda state, x: model.infer(state, x).categorical[:, 0], config.categories, train, test)
+    )
 
 
 def draw(config: InfoGANConfig, model: InfoGAN, state, train, test, run: Path) -> None:
-    """The categories, one a column, with noise of its own in each row; and walks along each continuous code from -2 to
-    2, one category a row (the paper's figure 2)."""
-    columns = config.categories
-    codes = model.codes(jax.random.key(1), 10 * columns)
-    categorical = jnp.tile(jnp.arange(columns), 10)[:, None]
-    rows = jnp.repeat(jax.random.uniform(jax.random.key(2), (10, model.latent), minval=-1.0), columns, axis=0)
-    sample = jax.jit(model.generate)
-
-    def latent(noise, categorical, continuous):
-        return jnp.concatenate([noise, jax.nn.one_hot(categorical[:, 0], columns), continuous], axis=1)
-
-    images = sample(state, latent(rows, categorical, codes.continuous))
-    save_image(run / "categories.png", image_grid(images, columns))
-    steps = jnp.tile(jnp.linspace(-2, 2, 10), columns)
-    for i in range(config.continuous):
-        continuous = jnp.zeros((10 * columns, config.continuous)).at[:, i].set(steps)
-        images = sample(state, latent(jnp.tile(rows[:1], (10 * columns, 1)), jnp.sort(categorical, 0), continuous))
-        save_image(run / f"continuous_{i}.png", image_grid(images, 10))
-    draw_neighbours(model, state, train, run)
+    """The codes, and samples each with the training image nearest to it."""
+    draw_codes(model, state, run)
+    draw_neighbours(model.sample, state, train, run)
 
 
 experiment = gan_experiment(
-    __file__, presets, __doc__, build=build, evaluator=code_evaluator, pictures=draw, best="code_error"
+    __file__, presets, __doc__, build=build, evaluator=figures, pictures=draw, best="code_error"
 )
 
 if __name__ == "__main__":

@@ -31,16 +31,8 @@ from matplotlib.figure import Figure
 
 from experiments import beta_vae, dcgan, infogan, vae
 from jaxgen.data import load
-from jaxgen.metrics import (
-    Extractor,
-    code_features,
-    discriminator_features,
-    features_of,
-    pca_features,
-    pixel_features,
-    posterior_features,
-    probe,
-)
+from jaxgen.evaluation import code_features, discriminator_features, images_of, pca_features, posterior_features
+from jaxgen.metrics import Extractor, features_of, pixel_extractor, probe
 from jaxgen.metrics.probes import PROBES, ProbeAccuracy, check_counts
 from jaxgen.training.command_line import run_script
 from jaxgen.training.commands import use_devices
@@ -172,14 +164,14 @@ def representations(config: LinearProbe) -> dict[str, Split]:
         settings, _ = read_run(experiment, folder)
         data = data_of(settings)
         model, [state, *_], _ = restore_run(experiment, folder, settings, data[0], None)
-        features = {} if found else {"pixels": pixel_features(), "PCA": pca_features(data[0], model.latent)}
+        features = {} if found else {"pixels": pixel_extractor().features, "PCA": pca_features(data[0], model.latent)}
         for row, of in rows.items():
             features[row] = of(model, state)
             if row in CONTROLLED:
                 untrained = jax.jit(partial(model.init, batch=data[0].spec(1)))(jax.random.key(config.seed))
                 features[f"{row}, untrained"] = of(model, untrained)
         for row, each in features.items():
-            found[row] = tuple(features_of(Extractor(row, each), part) for part in data)
+            found[row] = tuple(features_of(Extractor(row, each), images_of(part)) for part in data)
     return found
 
 

@@ -10,19 +10,13 @@ python -m experiments.pix2pix translate --run DIR --input FILE|FOLDER
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import jax
-import numpy as np
-
-from experiments.translation import TranslationConfig, adam, examples, similarity
-from jaxgen.data import Dataset
+from experiments.translation import TranslationConfig, adam
+from jaxgen.evaluation import Evaluator, paired_evaluator
 from jaxgen.losses import ADVERSARIAL_LOSSES
-from jaxgen.metrics import nearest_neighbours
 from jaxgen.models import Pix2Pix
 from jaxgen.networks import PatchGANDiscriminator, UNetGenerator
 from jaxgen.networks.pix2pix import FIELDS
 from jaxgen.training.experiment import Experiment, main
-
-NEIGHBOURS = 5000  # so many training pairs are searched for the baseline
 
 
 @dataclass(frozen=True)
@@ -71,27 +65,9 @@ def build(config: Pix2PixConfig, data) -> Pix2Pix:
     return Pix2Pix(generator, judge, adam(config), adam(config), config.loss, config.l1_weight)
 
 
-def evaluator(config: Pix2PixConfig, model: Pix2Pix, train, test):
-    """How near the translations of test images are to their targets; and for comparison how near the sources are
-    themselves, and the target of the training image whose source is nearest."""
-    batches = list(examples(test))
-    source, target = (np.concatenate([batch[name] for batch in batches]) for name in ("source", "target"))
-    baselines = {}
-    if source.shape[-1] in (1, target.shape[-1]):
-        baselines["source"] = similarity(source, target)
-    if isinstance(train, Dataset):
-        known = train.batch(np.arange(min(len(train), NEIGHBOURS)))
-        _, nearest = nearest_neighbours(source, known["source"])
-        baselines["nearest"] = similarity(known["target"][nearest[:, 0]], target)
-    compared = {f"{name}_of_{of}": value for of, figures in baselines.items() for name, value in figures.items()}
-    translate = jax.jit(model.translate)
-
-    def evaluate(state) -> dict[str, float]:
-        keys = jax.random.split(jax.random.key(0), len(batches))
-        made = [translate(state, key, batch["source"]) for key, batch in zip(keys, batches, strict=True)]
-        return similarity(np.concatenate(made), target) | compared
-
-    return evaluate
+def evaluator(config: Pix2PixConfig, model: Pix2Pix, train, test) -> Evaluator:
+    """Returns the evaluator of translations of the test set."""
+    return paired_evaluator(model.translate, train, test)
 
 
 def translate(model: Pix2Pix, data, state, key, image) -> dict:

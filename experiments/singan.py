@@ -23,7 +23,9 @@ import optax
 from PIL import Image, ImageFilter
 
 from jaxgen.data import read_image
-from jaxgen.metrics import diversity, psnr, sifid, ssim
+from jaxgen.evaluation import Evaluator, single_image_evaluator
+from jaxgen.evaluation.pictures import draw_single_image
+from jaxgen.metrics import psnr, sifid, ssim
 from jaxgen.models import SinGAN
 from jaxgen.models.singan import resized
 from jaxgen.networks import SinGANDiscriminator, SinGANGenerator
@@ -32,8 +34,6 @@ from jaxgen.report import image_grid, save_animation, save_image
 from jaxgen.training.command_line import flag_of, parse
 from jaxgen.training.experiment import Config, Experiment, main
 from jaxgen.training.runs import read_run, restore_run
-
-SAMPLES = 16  # that figures are computed from
 
 
 @dataclass(frozen=True)
@@ -115,35 +115,16 @@ def real(model: SinGAN, data) -> jax.Array:
     return jnp.clip(resized(normalise(jnp.asarray(data.batch(np.arange(1))["image"])), model.sizes[-1]), -1, 1)
 
 
-def evaluator(config: SinGANConfig, model: SinGAN, train, test) -> Callable:
+def evaluator(config: SinGANConfig, model: SinGAN, train, test) -> Evaluator:
     """The error of the reconstruction; SIFID of samples by patches of 5×5 pixels, and how they differ."""
     if len(train) > 1:
         raise ValueError(f"{config.source}: {len(train)} images, but the model is of one; see image:FILE")
-    image = real(model, train)
-    sample, reconstruct = jax.jit(model.sample, static_argnums=2), jax.jit(model.reconstruct)
-
-    def evaluate(state) -> dict[str, float]:
-        samples = sample(state, jax.random.key(0), SAMPLES)
-        error = jnp.sqrt(jnp.square(reconstruct(state) - image).mean()) / 2
-        return {
-            "reconstruction_rmse": float(error),
-            "sifid_of_patches": sifid(image, samples),
-            "diversity": diversity(image, samples),
-        }
-
-    return evaluate
+    return single_image_evaluator(model.sample, model.reconstruct, real(model, train))
 
 
 def pictures(config: SinGANConfig, model: SinGAN, state, train, test, run: Path) -> None:
     """The image, its reconstruction and samples; samples of other sizes."""
-    draw = jax.jit(model.sample, static_argnums=(2, 3))
-    samples = draw(state, jax.random.key(1), 6)
-    shown = jnp.concatenate([real(model, train), jax.jit(model.reconstruct)(state), samples])
-    names = ("training image", "reconstruction", *["sample"] * 6)
-    save_image(run / "image.png", image_grid(shown, 4, names=names))
-    height, width = model.sizes[-1]
-    for name, size in {"wide": (height, 2 * width), "tall": (2 * height, width)}.items():
-        save_image(run / f"{name}.png", image_grid(draw(state, jax.random.key(2), 2, size), 2 if name == "tall" else 1))
+    draw_single_image(model.sample, model.reconstruct, real(model, train), state, run)
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,16 @@ python -m experiments.stargan celeba --source "attributes:PATH@Black_Hair/Blond_
 python -m experiments.stargan translate --run DIR --input FILE|FOLDER --to heart
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.translation import TranslationConfig, adam
 from jaxgen.data import Dataset
-from jaxgen.metrics import train_classifier
+from jaxgen.evaluation import Evaluation, Evaluator, attribute_evaluator, attribute_readers
 from jaxgen.models import StarGAN
 from jaxgen.networks import StarGANDiscriminator, StarGANGenerator
-from jaxgen.training import fit
 from jaxgen.training.experiment import Experiment, main
-
-TEST = 200  # test images that are translated to every domain for the figures
 
 
 @dataclass(frozen=True)
@@ -92,54 +86,13 @@ def build(config: StarGANConfig, data) -> StarGAN:
     )
 
 
-def evaluator(config: StarGANConfig, model: StarGAN, train, test) -> Callable:
-    """What classifiers of the real images read in test images that are translated to every domain: how often the
-    attribute that was asked for, where the image did not have it, and how often each other attribute as before.
-
-    A group of attributes has a classifier, trained on the images that have it. Of several data sets `transferred` is
-    the first figure for the images of the other sets alone. Only data in memory have such figures.
-    """
+def evaluator(config: StarGANConfig, model: StarGAN, train, test) -> Evaluator:
+    """Returns the evaluator of what classifiers of the real images read in translations. Only data in memory have such
+    figures."""
     if not isinstance(train, Dataset):
-        return lambda state: {}
-    readers = [reader(train, attribute, columns) for attribute, columns in groups_of(train)]
-    batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), TEST)).astype(int))
-    image, which = batch["image"], batch.get("set", np.zeros(len(batch["image"]), int))
-    before = np.stack([read(image) for read in readers], axis=1)
-    translate_to_all = jax.jit(model.translate_to_all)
-
-    def evaluate(state) -> dict[str, float]:
-        made = np.concatenate([translate_to_all(state, part) for part in np.array_split(image, 10)])
-        asked, kept, transferred = [], [], []
-        for own, (attribute, columns) in enumerate(groups_of(train)):
-            for value, column in enumerate(range(columns.start, columns.stop)):
-                after = np.stack([read(made[:, column]) for read in readers], axis=1)
-                wanted = value if attribute.values else 1 - before[:, own]
-                other = before[:, own] != wanted
-                right = after[:, own] == wanted
-                asked.append(right[other])
-                transferred.append(right[other & (which != attribute.set)])
-                kept.append(np.delete(after == before, own, axis=1).ravel())
-        figures = {"asked": asked, "kept": kept, "transferred": transferred if model.sets else []}
-        return {f"{name}_accuracy": float(np.concatenate(x).mean()) for name, x in figures.items() if x}
-
-    return evaluate
-
-
-def groups_of(data) -> list:
-    """The attributes of the data, each with its columns."""
-    ends = np.cumsum([len(attribute.columns) for attribute in data.attributes])
-    return [(one, slice(end - len(one.columns), end)) for one, end in zip(data.attributes, ends, strict=True)]
-
-
-def reader(train: Dataset, attribute, columns: slice) -> Callable[[np.ndarray], np.ndarray]:
-    """From images to the value of an attribute, by a classifier that is trained on the images that have it."""
-    values = train.arrays["attributes"][:, columns]
-    known = train.arrays["set"] == attribute.set if "set" in train.arrays else np.ones(len(train), bool)
-    label = values.argmax(1) if attribute.values else values[:, 0]
-    names = attribute.values or ("no", "yes")
-    arrays = {"image": train.arrays["image"][known], "label": label[known].astype(np.int32)}
-    classify = train_classifier(Dataset(arrays, names, name=f"{train.name}, {attribute.name}"), fit)
-    return lambda image: np.asarray(classify(image)).argmax(1)
+        return lambda state: Evaluation({})
+    readers = attribute_readers(train)
+    return attribute_evaluator(model.translate_to_all, readers, test, several_sets=bool(model.sets))
 
 
 def translate(model: StarGAN, data, state, key, image) -> dict:

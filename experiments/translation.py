@@ -1,22 +1,17 @@
 """What the experiments from images to images share: config, figures, pictures."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
+from jaxgen.data import Dataset
+from jaxgen.evaluation import Evaluator, two_domains_evaluator
 from jaxgen.layers import Upsampling
-from jaxgen.metrics import nearest_neighbours, psnr, ssim
 from jaxgen.models.two_domains import OTHER, TwoDomains
-from jaxgen.pixels import normalise
 from jaxgen.training.experiment import Config, Experiment
-
-TEST = 1000  # at most so many test images are translated for the figures
-BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -54,25 +49,11 @@ def adam(config: TranslationConfig, updates: int = 1, weight_decay: float = 0.0)
     return optax.chain(optax.add_decayed_weights(weight_decay), optimiser) if weight_decay else optimiser
 
 
-def examples(test, n: int = TEST) -> Iterator[dict[str, np.ndarray]]:
-    """The first n examples of the test set, in batches."""
-    for start in range(0, min(n, len(test)), BATCH):
-        yield test.batch(np.arange(start, min(start + BATCH, n, len(test))))
-
-
-def similarity(made: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
-    """L1 distance (of intensities in [0, 1]), PSNR and SSIM, means over the images; a grey image stands for its
-    colours."""
-    made = np.broadcast_to(normalise(made), wanted.shape)
-    figures = {"l1": float(np.abs(made - normalise(wanted)).mean() / 2), "psnr": float(psnr(made, wanted).mean())}
-    return figures | ({"ssim": float(ssim(made, wanted).mean())} if min(wanted.shape[1:3]) >= 11 else {})
-
-
 def two_domains_experiment(
     script: str, presets: Mapping[str, TranslationConfig], build: Callable, doc: str
 ) -> Experiment:
     """The experiment of the file `script`, with what translation between two domains without pairs shares."""
-    shared = {"evaluator": two_domains_evaluator, "translate": to_either, "row": both_ways}
+    shared = {"evaluator": evaluator, "translate": to_either, "row": both_ways}
     return Experiment(Path(script).stem, presets, build, doc=doc, **shared)
 
 
@@ -83,34 +64,10 @@ def check_domains(config: TranslationConfig, data) -> tuple[int, int]:
     return data.example["a"].shape[-1], data.example["b"].shape[-1]
 
 
-def two_domains_evaluator(config: TranslationConfig, model: TwoDomains, train, test) -> Callable:
-    """How near test images come back to themselves; and where it is known what they should become, how near they are to
-    that, and the share of them that are nearer to it than to what others should become. For comparison how near the
-    images are to it untranslated."""
-    batches = list(examples(test))
-    real = {name: np.concatenate([batch[name] for batch in batches]) for name in OTHER}
-    translate, cycle = (jax.jit(f, static_argnums=2) for f in (model.translate, model.cycle))
-
-    def evaluate(state) -> dict[str, float]:
-        figures = {}
-        for to, of in OTHER.items():
-            again = np.concatenate([cycle(state, batch[of], to) for batch in batches])
-            figures[f"cycle_l1_{of}"] = similarity(again, real[of])["l1"]
-            if not getattr(test, "unpaired", False):
-                made = np.concatenate([translate(state, batch[of], to) for batch in batches])
-                figures[f"right_{to}"] = right_counterpart(made, real[to])
-                figures |= {f"{name}_{to}": value for name, value in similarity(made, real[to]).items()}
-                figures[f"l1_of_{of}_to_{to}"] = similarity(real[of], real[to])["l1"]
-        return figures
-
-    return evaluate
-
-
-def right_counterpart(made: np.ndarray, counterparts: np.ndarray) -> float:
-    """The share of images that are nearer (Euclidean, of pixels) to their own counterpart than to those of all other
-    test images."""
-    _, index = nearest_neighbours(normalise(made), normalise(counterparts))
-    return float((index[:, 0] == np.arange(len(made))).mean())
+def evaluator(config: TranslationConfig, model: TwoDomains, train, test) -> Evaluator:
+    """Returns the evaluator of both translations."""
+    paired = not (isinstance(test, Dataset) and test.unpaired)
+    return two_domains_evaluator(model.translate, model.cycle, test, paired=paired)
 
 
 def to_either(model: TwoDomains, data, state, key, image) -> dict:

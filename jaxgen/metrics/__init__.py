@@ -1,7 +1,9 @@
-"""Figures of merit of generative models."""
+"""Figures of merit of generative models: arrays in, numbers out.
+
+`python -m jaxgen.metrics REAL GENERATED` compares two folders of images.
+"""
 
 from jaxgen.metrics.calibration import Reliability, reliability
-from jaxgen.metrics.classifier import accuracy, train_classifier
 from jaxgen.metrics.disentanglement import (
     DCI,
     active_units,
@@ -19,10 +21,10 @@ from jaxgen.metrics.disentanglement import (
 )
 from jaxgen.metrics.features import (
     Extractor,
-    classifier_extractor,
     features_of,
     inception_extractor,
-    real_features,
+    pixel_extractor,
+    random_extractor,
     sample_figures,
 )
 from jaxgen.metrics.frechet import fid, frechet_distance
@@ -31,13 +33,6 @@ from jaxgen.metrics.inception_score import inception_score
 from jaxgen.metrics.interventions import beta_vae_score, factor_vae_score
 from jaxgen.metrics.kernel import kid
 from jaxgen.metrics.manifold import density_coverage, nearest_neighbours, precision_recall
-from jaxgen.metrics.model_features import (
-    code_features,
-    discriminator_features,
-    pca_features,
-    pixel_features,
-    posterior_features,
-)
 from jaxgen.metrics.modes import ModeCoverage, class_coverage, mode_coverage, read_stacked
 from jaxgen.metrics.probes import ProbeAccuracy, probe
 from jaxgen.metrics.representation import RepresentationWarning
@@ -53,15 +48,11 @@ __all__ = [
     "ProbeAccuracy",
     "Reliability",
     "RepresentationWarning",
-    "accuracy",
     "active_units",
     "beta_vae_score",
     "class_coverage",
-    "classifier_extractor",
-    "code_features",
     "dci",
     "density_coverage",
-    "discriminator_features",
     "disentanglement_scores",
     "diversity",
     "explicitness",
@@ -82,22 +73,19 @@ __all__ = [
     "mutual_information",
     "nearest_neighbours",
     "patches",
-    "pca_features",
-    "pixel_features",
-    "posterior_features",
+    "pixel_extractor",
     "precision_recall",
     "probe",
     "psnr",
+    "random_extractor",
     "read_stacked",
     "read_weights",
-    "real_features",
     "reliability",
     "sample_figures",
     "sap",
     "sifid",
     "ssim",
     "total_correlation",
-    "train_classifier",
     "unsupervised_scores",
     "wasserstein_correlation",
 ]

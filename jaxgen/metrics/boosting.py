@@ -12,6 +12,8 @@ BINS = 256
 
 
 class Boosted(NamedTuple):
+    """What boosted trees say."""
+
     importance: Float[np.ndarray, "d"]
     """The share of each unit in the squared error that all splits took away; 0 everywhere where there was no split."""
     predicted: Int[np.ndarray, "n"]
@@ -19,7 +21,7 @@ class Boosted(NamedTuple):
 
 
 def boosted_trees(codes: Float[np.ndarray, "n d"], labels: Int[np.ndarray, "m"]) -> Boosted:
-    """Trained on the first m points, whose classes are `labels`, from 0 without gaps; the others are only predicted.
+    """Trains trees on the first m points, whose classes are `labels`, from 0 without gaps, and predicts all points.
 
     The trees are those of scikit-learn's GradientBoostingClassifier with its defaults, but for ties, where no unit has
     more than 256 values; more are cut into 256 bins by quantiles. All classes grow their trees together, in about a
@@ -80,7 +82,7 @@ def _grow(binned, cells, residual) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _best_splits(histogram: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each node and class the unit and the bin up to which points go left, and how much less the squared error is.
+    """For each node and class the unit and the bin up to which points go left, and how much less the squared error is.
     Where nothing can be gained all go left."""
     nodes, _, _, classes = histogram.shape
     left = histogram.reshape(nodes, 2, -1, BINS, classes).cumsum(3)

@@ -9,14 +9,14 @@ __all__ = ["Reliability", "reliability"]
 
 
 class Reliability(NamedTuple):
-    """Of a classifier on labelled examples: the `accuracy`; the mean `nll`, -log p(label), in nats; the expected
-    calibration error `ece`, the mean over the examples of |accuracy - confidence| of their bin; and of each bin of
-    confidence its `share` of the examples, their mean `confidence` and their `correct` share (NaN where there are
-    none)."""
+    """How far the probabilities of a classifier on labelled examples can be relied on."""
 
     accuracy: float
+    """The share of the examples whose most probable class is right."""
     nll: float
+    """The mean of -log p(label), in nats."""
     ece: float
+    """The expected calibration error: the mean over the examples of |accuracy - confidence| in their bin."""
     share: Float[np.ndarray, "bins"]
     confidence: Float[np.ndarray, "bins"]
     correct: Float[np.ndarray, "bins"]
@@ -25,9 +25,16 @@ class Reliability(NamedTuple):
 def reliability(
     log_probability: Float[Array | np.ndarray, "n k"], label: Int[Array | np.ndarray, "n"], bins: int = 15
 ) -> Reliability:
-    """Guo et al. 2017 (arXiv:1706.04599), eqs. 2, 3 and 5, with bins of equal width.
+    """Returns the reliability of a classifier (Guo et al. 2017, arXiv:1706.04599, eqs. 2, 3 and 5), with bins of equal
+    width.
 
-    log_probability: log p(y | x) of each class. ValueError where a row does not sum to 1.
+    Args:
+        log_probability: log p(y | x) of each class.
+        label: the right classes.
+        bins: the number of bins of confidence.
+
+    Raises:
+        ValueError: the probabilities of a row do not sum to 1.
     """
     log_probability, label = np.asarray(log_probability, float), np.asarray(label)
     if not np.allclose(total := np.exp(log_probability).sum(1), 1, atol=1e-3):

@@ -1,4 +1,4 @@
-"""What every comparison of two feature sets asks of them."""
+"""Checks that every comparison of two sets of features makes."""
 
 import numpy as np
 from jaxtyping import Array, Float
@@ -12,11 +12,11 @@ Doubles = Float[np.ndarray, "_ _"]
 
 
 def feature_pair(real: Array | np.ndarray, fake: Array | np.ndarray, least: int) -> tuple[Doubles, Doubles]:
-    """Both as float64: these figures are small differences of large sums.
+    """Returns both as float64: these figures are small differences of large sums.
 
     Raises:
-        ValueError: they are no two matrices (samples, features) with as many features, at least `least` samples each
-            and finite values.
+        ValueError: they are no two matrices (samples, features) with the same number of features, at least `least`
+            samples each and finite values.
     """
     real, fake = np.asarray(real, np.float64), np.asarray(fake, np.float64)
     if real.ndim != 2 or fake.ndim != 2 or real.shape[1] != fake.shape[1]:

@@ -39,12 +39,14 @@ from jaxgen.metrics.representation import (
 __all__ = [
     "DCI",
     "active_units",
+    "concentration",
     "dci",
     "disentanglement_scores",
     "explicitness",
     "irs",
     "mig",
     "modularity",
+    "modularity_of_information",
     "mutual_information",
     "sap",
     "total_correlation",
@@ -56,31 +58,33 @@ Covariance = Float[Array | np.ndarray, "d d"]
 
 
 class DCI(NamedTuple):
+    """Disentanglement, completeness and informativeness."""
+
     disentanglement: float
-    """Whether each unit tells of one factor: 1 when it does, 0 when of all alike."""
+    """Whether each unit is important for one factor: 1 where it is, 0 where it is equally important for all."""
     completeness: float
-    """Whether each factor is told by one unit."""
+    """Whether one unit is important for each factor."""
     informativeness: float
     """The accuracy of the prediction of the factors from all units, the mean over factors."""
     importance: Float[np.ndarray, "d k"]
-    """Of each unit for each factor; columns sum to 1, or to 0 where nothing predicts the factor."""
+    """The importance of each unit for each factor; columns sum to 1, or to 0 where nothing predicts the factor."""
 
 
 def mutual_information(codes: Codes, factors: Factors, bins: int = 20) -> Float[np.ndarray, "d k"]:
-    """The mutual information in nats of each unit, cut into bins, and each factor, from their counts.
+    """Returns the mutual information in nats of each unit, cut into bins, and each factor, from their counts.
 
-    Of n independent points it is about (bins - 1)(values - 1) / 2n, not 0. A factor with one value only has 0.
+    For n independent points it is about (bins - 1)(values - 1) / 2n, not 0. A factor with one value only has 0.
     """
     codes, factors = matched(codes, factors, least=bins)
     return _information(_discrete(codes, bins), factors)
 
 
 def mig(codes: Codes, factors: Factors, bins: int = 20) -> float:
-    """The mutual information gap (Chen et al. 2018, arXiv:1802.04942, eq. 6): how much more the best unit tells of a
-    factor than the second best, as a share of the factor's entropy; the mean over factors, in [0, 1].
+    """Returns the mutual information gap (Chen et al. 2018, arXiv:1802.04942, eq. 6): how much more the best unit tells
+    about a factor than the second best, as a share of the factor's entropy; the mean over factors, in [0, 1].
 
-    Units that are the factors have 1 where no factor has more than `bins` values: of 32 values no unit cut into 20 bins
-    tells more than 0.85.
+    Units that are the factors have 1 where no factor has more than `bins` values: about 32 values no unit cut into 20
+    bins tells more than 0.85.
     """
     codes, factors = labelled(codes, factors, least=bins)
     entropy = [_entropy(factor) for factor in factors.T]
@@ -88,12 +92,13 @@ def mig(codes: Codes, factors: Factors, bins: int = 20) -> float:
 
 
 def sap(codes: Codes, factors: Factors, train: int = 10_000, test: int = 5_000) -> float:
-    """The separated attribute predictability (Kumar et al. 2018, arXiv:1711.00848, section 3): how much better the
-    best unit predicts a factor than the second best; the mean over factors, in [0, 1).
+    """Returns the separated attribute predictability (Kumar et al. 2018, arXiv:1711.00848, section 3): how much better
+    the best unit predicts a factor than the second best; the mean over factors, in [0, 1).
 
-    By the accuracy on the test points of a linear support vector machine on the one unit, as it is (C = 0.01, classes
-    weighted to balance, one against the rest). One unit that knows nothing still has the accuracy of guessing, and a
-    line cannot tell a middle value from all others: units that are factors of 2 values have 1/2, of many values less.
+    The prediction is the accuracy on the test points of a linear support vector machine on the one unit, as it is
+    (C = 0.01, classes weighted to balance, one against the rest). One unit that knows nothing still has the accuracy of
+    guessing, and a line cannot tell a middle value from all others: units that are factors of 2 values have 1/2, of
+    many values less.
     """
     from sklearn.svm import LinearSVC
 
@@ -107,34 +112,35 @@ def sap(codes: Codes, factors: Factors, train: int = 10_000, test: int = 5_000) 
 
 
 def dci(codes: Codes, factors: Factors, train: int = 10_000, test: int = 5_000) -> DCI:
-    """Disentanglement, completeness and informativeness (Eastwood & Williams 2018, section 2), each in [0, 1].
+    """Returns disentanglement, completeness and informativeness (Eastwood & Williams 2018, section 2), each in [0, 1].
 
-    From the importance of the units for the prediction of each factor by gradient boosted trees (100 stages of depth 3,
-    rate 0.1; `boosted_trees`), which is the literature's predictor: figures by others do not compare.
+    They come from the importance of the units for the prediction of each factor by gradient boosted trees (100 stages
+    of depth 3, rate 0.1; `boosted_trees`), which is the literature's predictor: figures by others do not compare.
     """
     codes, factors = labelled(codes, factors, train=train, test=test)
     fits = [boosted_trees(codes, factor[:train]) for factor in factors.T]
     correct = [(fit.predicted == factor)[train:].mean() for fit, factor in zip(fits, factors.T, strict=True)]
     importance = np.stack([fit.importance for fit in fits], axis=1)
-    return DCI(_concentration(importance), _concentration(importance.T), float(np.mean(correct)), importance)
+    return DCI(concentration(importance), concentration(importance.T), float(np.mean(correct)), importance)
 
 
 def modularity(codes: Codes, factors: Factors, bins: int = 20) -> float:
-    """Whether each unit tells of one factor (Ridgeway & Mozer 2018, arXiv:1802.05312, section 3), in [0, 1].
+    """Returns whether each unit tells about one factor (Ridgeway & Mozer 2018, arXiv:1802.05312, section 3), in [0, 1].
 
-    The mean over units of 1 - Σ I² / (I*² (factors - 1)): I* is the mutual information with the best factor, and the
-    sum is over the others. A unit without any information has 0.
+    It is the mean over units of 1 - Σ I² / (I*² (factors - 1)): I* is the mutual information with the best factor, and
+    the sum is over the others. A unit without any information has 0.
     """
     codes, factors = labelled(codes, factors, least=bins)
-    return _modularity(_information(_discrete(codes, bins), factors))
+    return modularity_of_information(_information(_discrete(codes, bins), factors))
 
 
 def explicitness(codes: Codes, factors: Factors, train: int = 10_000, test: int = 5_000) -> float:
-    """Whether a linear classifier reads the factors (Ridgeway & Mozer 2018, section 3): from 1/2 by chance to 1.
+    """Returns whether a linear classifier reads the factors (Ridgeway & Mozer 2018, section 3): from 1/2 by chance to
+    1.
 
-    The area under the ROC curve on the test points of a logistic regression, on standardised units, for one value of a
-    factor against the rest; the mean over values, then factors. Values in the middle of one unit are no half-space: a
-    factor of many values in a single unit has about 3/4.
+    It is the area under the ROC curve on the test points of a logistic regression, on standardised units, for one value
+    of a factor against the rest; the mean over values, then factors. Values in the middle of one unit are no
+    half-space: a factor of many values in a single unit has about 3/4.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
@@ -288,20 +294,21 @@ def _nats(p: Float[np.ndarray, "n"]) -> float:
 
 
 def _gap(scores: Float[np.ndarray, "d k"]) -> Float[np.ndarray, "k"]:
-    """Of each factor, the best unit's score less the second best's."""
+    """The best unit's score less the second best's, for each factor."""
     second, best = np.sort(scores, axis=0)[-2:]
     return best - second
 
 
-def _modularity(information: Float[np.ndarray, "d k"]) -> float:
+def modularity_of_information(information: Float[np.ndarray, "d k"]) -> float:
+    """Returns the modularity of units whose mutual information with the factors is given."""
     square = np.square(information)
     best = square.max(1)
     others = (square.sum(1) - best) / max(square.shape[1] - 1, 1)
     return float(np.mean(1 - np.divide(others, best, out=np.ones_like(best), where=best > 0)))
 
 
-def _concentration(importance: Float[np.ndarray, "r c"]) -> float:
-    """One minus the entropy of each row in units of log c, weighted by the rows' sums; 0 where all are 0."""
+def concentration(importance: Float[np.ndarray, "r c"]) -> float:
+    """Returns one minus the entropy of each row in units of log c, weighted by the rows' sums; 0 where all are 0."""
     weight = importance.sum(1)
     share = importance / np.where(weight > 0, weight, 1)[:, None]
     entropy = np.array([_nats(row) for row in share])

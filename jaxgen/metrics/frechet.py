@@ -14,7 +14,8 @@ Covariance = Float[Array | np.ndarray, "d d"]
 
 
 def frechet_distance(mean1: Mean, covariance1: Covariance, mean2: Mean, covariance2: Covariance) -> float:
-    """|m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁^½ C₂ C₁^½)^½), the squared 2-Wasserstein distance (Dowson & Landau 1982)."""
+    """Returns |m₁ - m₂|² + tr(C₁ + C₂ - 2 (C₁^½ C₂ C₁^½)^½), the squared 2-Wasserstein distance (Dowson & Landau
+    1982)."""
     mean1, mean2 = np.asarray(mean1, np.float64), np.asarray(mean2, np.float64)
     root1, root2 = _root(covariance1), _root(covariance2)
     # The eigenvalues of the square root are the singular values of C₁^½ C₂^½. Found as those they keep the precision
@@ -25,7 +26,7 @@ def frechet_distance(mean1: Mean, covariance1: Covariance, mean2: Mean, covarian
 
 
 def fid(real: Features, fake: Features) -> float:
-    """The Fréchet distance between Gaussians fitted to the features; lower is better, 0 at best.
+    """Returns the Fréchet distance between Gaussians fitted to the features; lower is better, 0 at best.
 
     Its bias falls with the number of samples, so only figures at equal numbers compare. Warns when there are no more
     samples than features: the covariance is singular then, and the bias large.

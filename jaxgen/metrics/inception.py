@@ -1,7 +1,7 @@
 """The Inception-v3 of the Fréchet inception distance (Szegedy et al. 2015, arXiv:1512.00567; weights of 2015-12-05).
 
-It differs from the network of today's libraries: 1,008 logits; average pools that do not count the padding; in the last
-block a max pool instead. The published weights are no part of this library: `load_inception` reads the file
+It differs from the Inception-v3 of common libraries: 1,008 logits; average pools that do not count the padding; in the
+last block a max pool instead. The published weights are no part of this library: `load_inception` reads the file
 `pt_inception-2015-12-05` that the PyTorch codebases use, by their names.
 """
 
@@ -70,7 +70,9 @@ def _pooled(x: Array, features: int) -> Array:
     return _chain(x, ("branch_pool", features))
 
 
-class _A(nn.Module):
+class BlockA(nn.Module):
+    """5×5 and double 3×3 branches, at the finest maps."""
+
     pool: int
 
     @nn.compact
@@ -84,7 +86,9 @@ class _A(nn.Module):
         return jnp.concatenate(branches, axis=-1)
 
 
-class _B(nn.Module):
+class BlockB(nn.Module):
+    """Halves the maps, from the blocks A to the blocks C."""
+
     @nn.compact
     def __call__(self, x: Array) -> Array:
         branches = (
@@ -95,7 +99,9 @@ class _B(nn.Module):
         return jnp.concatenate(branches, axis=-1)
 
 
-class _C(nn.Module):
+class BlockC(nn.Module):
+    """7×7 convolutions in rows and columns."""
+
     width: int
 
     @nn.compact
@@ -117,7 +123,9 @@ class _C(nn.Module):
         return jnp.concatenate(branches, axis=-1)
 
 
-class _D(nn.Module):
+class BlockD(nn.Module):
+    """Halves the maps, from the blocks C to the blocks E."""
+
     @nn.compact
     def __call__(self, x: Array) -> Array:
         branches = (
@@ -134,7 +142,9 @@ class _D(nn.Module):
         return jnp.concatenate(branches, axis=-1)
 
 
-class _E(nn.Module):
+class BlockE(nn.Module):
+    """The last blocks, whose branches fork."""
+
     max_pool: bool
 
     @nn.compact
@@ -168,19 +178,19 @@ class InceptionV3(nn.Module):
         x = _Conv(80, name="Conv2d_3b_1x1")(x)
         x = _max_pool(_Conv(192, 3, 1, "VALID", name="Conv2d_4a_3x3")(x))
         for block, pool in zip("bcd", (32, 64, 64), strict=True):
-            x = _A(pool, name=f"Mixed_5{block}")(x)
-        x = _B(name="Mixed_6a")(x)
+            x = BlockA(pool, name=f"Mixed_5{block}")(x)
+        x = BlockB(name="Mixed_6a")(x)
         for block, width in zip("bcde", (128, 160, 160, 192), strict=True):
-            x = _C(width, name=f"Mixed_6{block}")(x)
-        x = _D(name="Mixed_7a")(x)
-        x = _E(max_pool=False, name="Mixed_7b")(x)
-        x = _E(max_pool=True, name="Mixed_7c")(x)
+            x = BlockC(width, name=f"Mixed_6{block}")(x)
+        x = BlockD(name="Mixed_7a")(x)
+        x = BlockE(max_pool=False, name="Mixed_7b")(x)
+        x = BlockE(max_pool=True, name="Mixed_7c")(x)
         features = x.mean((1, 2))
         return features, nn.Dense(1008, name="fc")(features)
 
 
 def resize(image: Float[Array, "b h w c"]) -> Float[Array, "b 299 299 3"]:
-    """Images in [-1, 1] as the network wants them; a grey one has three equal channels.
+    """Returns images in [-1, 1] as the network wants them; a grey one gets three equal channels.
 
     Bilinear, between the centres of pixels and without a filter, as the PyTorch port of FID does (`interpolate` with
     `align_corners=False`). The TensorFlow original aligned the pixels' corners: its figures differ slightly.
@@ -195,11 +205,12 @@ def resize(image: Float[Array, "b h w c"]) -> Float[Array, "b 299 299 3"]:
 
 
 def load_inception(path: str | Path) -> dict:
-    """The variables of `InceptionV3` from a file with the names of `pt_inception-2015-12-05`: `.pth`, `.pt` or
+    """Returns the variables of `InceptionV3` from a file with the names of `pt_inception-2015-12-05`: `.pth`, `.pt` or
     `.safetensors`. Entries that the network lacks, such as counts of batches, are left.
 
     Raises:
-        ValueError: not to be read, or of another network; says which entries are missing or of another shape.
+        ValueError: the file cannot be read or is of another network; says which entries are missing or of another
+            shape.
     """
     entries = read_weights(path)
     blank = jax.eval_shape(InceptionV3().init, jax.random.key(0), jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32))

@@ -7,7 +7,7 @@ __all__ = ["inception_score"]
 
 
 def inception_score(logits: Float[Array | np.ndarray, "n k"], splits: int = 10) -> tuple[float, float]:
-    """exp E KL(p(y | x) ‖ p(y)) of a classifier's logits: mean and standard deviation over consecutive splits.
+    """Returns exp E KL(p(y | x) ‖ p(y)) for a classifier's logits: mean and standard deviation over consecutive splits.
 
     Between 1 (all samples read alike) and k (each surely of one class, all classes alike).
 

@@ -11,7 +11,7 @@ from jaxtyping import Int
 
 from jaxgen.metrics.representation import ROWS, Represent, factor_sizes_of, finite_units, represented
 
-__all__ = ["beta_vae_score", "factor_vae_score"]
+__all__ = ["beta_vae_score", "factor_vae_score", "intervene"]
 
 
 def beta_vae_score(
@@ -23,8 +23,8 @@ def beta_vae_score(
     batch: int = 64,
     seed: int = 0,
 ) -> float:
-    """How well a linear classifier tells which factor two points share (Higgins et al. 2017, section 3), in [0, 1];
-    1 / factors by chance.
+    """Returns how well a linear classifier tells which factor two points share (Higgins et al. 2017, section 3), in [0,
+    1]; 1 / factors by chance.
 
     It sees the mean of |z - z'| over `batch` pairs that share one factor, each pair another value of it. Logistic
     regression as scikit-learn has it, on the units as they are: it is trained on `train` such means, and its accuracy
@@ -41,7 +41,7 @@ def beta_vae_score(
     sizes, varying = factor_sizes_of(factor_sizes)
     _enough(train, test, batch)
     random = np.random.default_rng(seed)
-    held, differences = _interventions(represent, sizes, varying, train + test, (batch, 2), difference, random)
+    held, differences = intervene(represent, sizes, varying, train + test, (batch, 2), difference, random)
     differences = finite_units(differences)
     classifier = LogisticRegression(max_iter=1000).fit(differences[:train], held[:train])
     return float(classifier.score(differences[train:], held[train:]))
@@ -57,9 +57,10 @@ def factor_vae_score(
     threshold: float | int = 0.05,
     seed: int = 0,
 ) -> float:
-    """How well the unit that varies least tells which factor is held fixed (Kim & Mnih 2018, section 3), in [0, 1].
+    """Returns how well the unit that varies least tells which factor is held fixed (Kim & Mnih 2018, section 3), in
+    [0, 1].
 
-    Of `batch` points that share one factor, the unit with the least variance, relative to that of `train` points at
+    Among `batch` points that share one factor, the unit with the least variance, relative to that of `train` points at
     large, is a vote. Each unit stands for the factor of most of its votes out of `train`; the score is the accuracy on
     `test` others. Units whose standard deviation is below `threshold` are dead and get no vote, as in the code of
     Locatello et al.; without a living unit the score is 0.
@@ -79,13 +80,13 @@ def factor_vae_score(
     def vote(codes):
         return (np.nan_to_num(codes.var(1), nan=np.inf)[:, living] / variance[living]).argmin(1)
 
-    held, votes = _interventions(represent, sizes, varying, train + test, (batch,), vote, random)
+    held, votes = intervene(represent, sizes, varying, train + test, (batch,), vote, random)
     counts = np.zeros((len(living), len(sizes)), int)
     np.add.at(counts, (votes[:train], held[:train]), 1)
     return float((counts.argmax(1)[votes[train:]] == held[train:]).mean())
 
 
-def _interventions(
+def intervene(
     represent: Represent,
     sizes: Int[np.ndarray, "k"],
     varying: Int[np.ndarray, "v"],
@@ -94,8 +95,9 @@ def _interventions(
     statistic: Callable[[np.ndarray], np.ndarray],
     random: np.random.Generator,
 ) -> tuple[Int[np.ndarray, "n"], np.ndarray]:
-    """`number` times a factor to hold, drawn from the varying ones, and the statistic of the codes then, which are
-    (interventions, *shape, units): points along the last axis of the shape share the factor."""
+    """Draws `number` times a factor to hold from the varying ones; returns these factors, and the statistic of the
+    codes of each intervention, which are (interventions, *shape, units): points along the last axis of the shape share
+    the factor."""
     at_once = max(8 * ROWS // int(np.prod(shape)), 1)
     held, statistics = random.choice(varying, number), []
     for chunk in np.split(held, range(at_once, number, at_once)):

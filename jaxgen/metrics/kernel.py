@@ -10,7 +10,7 @@ __all__ = ["kid"]
 def kid(
     real: Features, fake: Features, subsets: int = 10, subset_size: int | None = None, seed: int = 0
 ) -> tuple[float, float]:
-    """The squared maximum mean discrepancy under the kernel (xᵀy / d + 1)³, and its standard error.
+    """Returns the squared maximum mean discrepancy under the kernel (xᵀy / d + 1)³, and its standard error.
 
     The mean over subsets of the unbiased estimate, which may be negative. The subsets are disjoint, so their estimates
     are independent and their standard deviation over √subsets is the error of the mean; it would be too small for

@@ -11,7 +11,7 @@ CHUNK = 1 << 24  # distances held at once: 128 MiB
 
 
 def precision_recall(real: Features, fake: Features, k: int = 3) -> tuple[float, float]:
-    """The share of fake samples within the real manifold, and of real ones within the fake manifold
+    """Returns the share of fake samples within the real manifold, and of real ones within the fake manifold
     (Kynkäänniemi et al. 2019, arXiv:1904.06991, eq. 1).
 
     A manifold is the union of balls around its samples, each reaching to the k-th neighbour of its centre.
@@ -26,7 +26,8 @@ def precision_recall(real: Features, fake: Features, k: int = 3) -> tuple[float,
 
 
 def density_coverage(real: Features, fake: Features, k: int = 5) -> tuple[float, float]:
-    """How many real balls hold a fake sample, in units of k, and the share of real balls that hold any
+    """Returns the mean number of real balls that hold a fake sample, in units of k, and the share of real balls that
+    hold any
     (Naeem et al. 2020, arXiv:2002.09797, section 3).
 
     Outliers in the data inflate precision, but not density, which may exceed 1. The expected coverage of the data by
@@ -45,7 +46,8 @@ def density_coverage(real: Features, fake: Features, k: int = 5) -> tuple[float,
 def nearest_neighbours(
     queries: Num[Array | np.ndarray, "n ..."], references: Num[Array | np.ndarray, "m ..."], k: int = 1
 ) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, "n k"]]:
-    """Euclidean distances to the k nearest references, nearest first, and their indices. Arrays of images or features.
+    """Returns the Euclidean distances to the k nearest references, nearest first, and their indices. Arrays of images
+    or features.
 
     A sample learned by heart is at distance 0, exactly. The memory beyond the arguments' own, in float64, is bounded.
 
@@ -80,7 +82,7 @@ def _radii(centres: np.ndarray, k: int) -> np.ndarray:
 
 
 def _containing_balls(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """How many of the balls hold each point. They are closed: the margin is for rounding."""
+    """The number of balls that hold each point. They are closed: the margin is for rounding."""
     reach = np.square(radii) * (1 + 1e-9)
     return np.concatenate([(squared <= reach).sum(1) for _, squared in _squared_distances(points, centres)])
 

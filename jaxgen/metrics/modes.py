@@ -1,4 +1,4 @@
-"""Modes covered: what a generator reaches of a distribution with known modes, or of the classes of a data set.
+"""Modes covered: how many of the known modes of a distribution, or of the classes of a data set, a generator reaches.
 
     world    = toy_world("ring")
     coverage = mode_coverage(model.sample(state, key, 2500), world.modes, world.scale)
@@ -21,10 +21,12 @@ __all__ = ["ModeCoverage", "class_coverage", "mode_coverage", "read_stacked"]
 
 
 class ModeCoverage(NamedTuple):
+    """Which modes samples cover."""
+
     counts: Int[Array, "k"]
-    """High-quality samples of each mode."""
+    """The number of high-quality samples in each mode."""
     modes_covered: Int[Array, ""]
-    """How many modes have at least one."""
+    """The number of modes with at least one such sample."""
     high_quality: Float[Array, ""]
     """The share of samples that are of high quality."""
     reverse_kl: Float[Array, ""]
@@ -38,10 +40,11 @@ def mode_coverage(
     sigmas: float | Float[Array, ""] = 3.0,
     truth: Num[Array | np.ndarray, "k"] | None = None,
 ) -> ModeCoverage:
-    """Each point belongs to the mode nearest to it, and is of high quality within `sigmas` * `scale` of that
-    (Srivastava et al. 2017). `truth` is the histogram of the true modes, by default uniform.
+    """Returns the modes that points cover. Each point belongs to the mode nearest to it, and is of high quality within
+    `sigmas` * `scale` of that (Srivastava et al. 2017).
 
-    Of the true Gaussians' own points 1 - exp(-sigmas² / 2) are of high quality: 98.9%.
+    `truth` is the histogram of the true modes, by default uniform. Among points of the true Gaussians the share
+    1 - exp(-sigmas² / 2), 98.9%, is of high quality.
     """
     distance = jnp.linalg.norm(points[:, None] - jnp.asarray(modes), axis=-1)
     good = distance.min(axis=-1) <= sigmas * scale  # not so where a coordinate is NaN
@@ -51,7 +54,8 @@ def mode_coverage(
 def class_coverage(
     labels: Int[Array | np.ndarray, "n"], classes: int, truth: Num[Array | np.ndarray, "k"] | None = None
 ) -> ModeCoverage:
-    """The same of labels in 0 .. `classes` - 1, as a classifier gives them; any other label is of no mode."""
+    """Returns the classes that labels in 0 .. `classes` - 1 cover, as a classifier gives them; any other label belongs
+    to no mode."""
     known = (labels >= 0) & (labels < classes)
     counts = jnp.zeros(classes, jnp.int32).at[jnp.where(known, labels, 0)].add(known)
     truth = jnp.ones(classes) if truth is None else jnp.asarray(truth)
@@ -63,7 +67,7 @@ def class_coverage(
 def read_stacked(
     classify: Callable[[Array], Float[Array, "n 10"]], images: Num[Array | np.ndarray, "n h w 3"]
 ) -> Int[Array, "n"]:
-    """The numbers 0 .. 999 that stacked digits show: `classify` gives the logits of the digit in each channel
+    """Returns the numbers 0 .. 999 that stacked digits show: `classify` gives the logits of the digit in each channel
     (n h w 1), and red counts 100, green 10, blue 1."""
     red, green, blue = (classify(images[..., channel : channel + 1]).argmax(-1) for channel in range(3))
     return 100 * red + 10 * green + blue

@@ -1,7 +1,7 @@
 """Probes: what frozen features are worth to a classifier with few labels.
 
-    features = Extractor("VAE", posterior_features(vae, state))
-    train, test = features_of(features, train_data), features_of(features, test_data)
+    features = Extractor("VAE", posterior_features(vae, state))     # of jaxgen.evaluation
+    train, test = (features_of(features, images_of(data)) for data in (train_data, test_data))
     found = probe(train, train_labels, test, test_labels)
     found["logistic"][100]                      # with 100 labels: mean 0.92, interval 0.01 (95% confidence), draws
 
@@ -32,11 +32,11 @@ class ProbeAccuracy(NamedTuple):
     """The accuracy of a probe on the test set."""
 
     mean: float
-    """Over the draws of the labelled examples."""
+    """The mean over the draws of the labelled examples."""
     interval: float | None
-    """Half the width of the 95% confidence interval of the mean, by Student's t; None of one draw."""
+    """Half the width of the 95% confidence interval of the mean, by Student's t; None where there is one draw."""
     draws: tuple[float, ...]
-    """Of each draw."""
+    """The accuracy of each draw."""
 
 
 def probe(
@@ -51,16 +51,17 @@ def probe(
     per_unit: bool = False,
     seed: int = 0,
 ) -> dict[str, dict[int, ProbeAccuracy]]:
-    """The accuracy on the test set of classifiers that see `count` labels, by their kind and by count.
+    """Returns the accuracy on the test set of classifiers that see `count` labels, by their kind and by count.
 
     Each draw of labels is the start of another `balanced_order`; all examples, None, are one draw. The interval is that
     over the draws: other trainings of the features, or other test sets, are not in it.
 
     kinds:     `logistic`, multinomial with an L2 penalty, at most 100 iterations of L-BFGS; `ridge`, regression on ±1
                for each class; `knn`, the vote of the Euclidean neighbours. Penalty and number of neighbours are chosen
-               by the accuracy in cross-validation among the labelled examples, with 3 folds or as many as each class
-               has examples; from 500 labels on, by a third of (at most 10,000 of) them held out. With one label of a
-               class there is no choice: scikit-learn's C is 1 and alpha 100, one neighbour votes.
+               by the accuracy in cross-validation among the labelled examples, with 3 folds, or one for each
+               example of the rarest class where that has fewer; from 500 labels on, by a third of (at most 10,000 of)
+               them held out. With one label of a class there is no choice: scikit-learn's C is 1 and alpha 100, one
+               neighbour votes.
     per_unit:  features are centred and scaled by the training set, its labels unseen: all by one number, so that they
                keep the representation's distances, or with `per_unit` each to variance 1. That gives units which a
                model leaves nearly unused, as VAEs do, as loud a voice as the others.
@@ -97,7 +98,7 @@ def probe(
 
 
 def check_counts(labels: Labels, counts: Sequence[int | None]) -> list[int]:
-    """Each count as a number of examples, where None stands for all. ValueError as of `probe`."""
+    """Returns each count as a number of examples, where None stands for all. ValueError as `probe` raises it."""
     classes = len(np.unique(labels))
     if classes < 2:
         raise ValueError(f"labels of {classes} class: a probe tells at least two apart")
@@ -109,8 +110,8 @@ def check_counts(labels: Labels, counts: Sequence[int | None]) -> list[int]:
 
 
 def balanced_order(labels: Labels, seed: int = 0) -> Int[np.ndarray, "n"]:
-    """The indices of all examples in a random order of which every start is balanced between the classes: an example of
-    each, then another of each, as long as they last. So a longer start holds the shorter ones."""
+    """Returns the indices of all examples in a random order whose every start is balanced between the classes: an
+    example of each, then another of each, until they run out. A longer start holds the shorter ones."""
     random = np.random.default_rng(seed)
     order = random.permutation(len(labels))
     shuffled = np.asarray(labels)[order]
@@ -137,7 +138,7 @@ def _accuracies(
     test: Float[np.ndarray, "m d"],
     test_labels: Int[np.ndarray, "m"],
 ) -> dict[str, float]:
-    """Of each kind of probe the accuracy on the test set, with all of x labelled, the classes in turn."""
+    """The accuracy of each kind of probe on the test set, with all of x labelled, the classes in turn."""
     from scipy.linalg import LinAlgWarning
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression, RidgeClassifier

@@ -19,9 +19,9 @@ __all__ = [
 ]
 
 Codes = Num[Array | np.ndarray, "_ _"]
-"""(points, units): of each point its representation, such as the mean of a VAE's posterior."""
+"""(points, units): the representation of each point, such as the mean of a VAE's posterior."""
 Factors = Int[Array | np.ndarray, "_ _"]
-"""(points, factors): of each point its class in every factor of variation, from 0."""
+"""(points, factors): the class of each point in every factor of variation, from 0."""
 Represent = Callable[[Int[np.ndarray, "_ _"]], Codes]
 """The codes of data that have the given factors: renders or looks up, and encodes. It is always given ROWS points, so
 that what it compiles it compiles once; codes of the whole data set, computed before, are the fastest."""
@@ -34,8 +34,8 @@ class RepresentationWarning(UserWarning):
 
 
 def finite_units(codes: Codes, least: int = 2) -> Float[np.ndarray, "n d"]:
-    """As float64. Units with values that are not finite become constant; they and constant units are named in a
-    warning.
+    """Returns the codes as float64. Units with values that are not finite become constant; they and constant units are
+    named in a warning.
 
     Raises:
         ValueError: codes that are no matrix (points, units), or of fewer than `least` points.
@@ -55,9 +55,10 @@ def finite_units(codes: Codes, least: int = 2) -> Float[np.ndarray, "n d"]:
 def matched(
     codes: Codes, factors: Factors, *, least: int = 2, train: int | None = None, test: int | None = None
 ) -> tuple[Float[np.ndarray, "n d"], Int[np.ndarray, "n k"]]:
-    """Codes as of `finite_units`, and factors as classes from 0 without gaps.
+    """Returns codes as `finite_units` does, and factors as classes from 0 without gaps.
 
-    With `train` and `test` only the first so many points; the classes are then those among `train`, any other is -1.
+    With `train` and `test` only the first train + test points are taken; the classes are then those among the first
+    `train`, and any other is -1.
 
     Raises:
         ValueError: too few points, or factors that do not fit the codes.
@@ -83,8 +84,8 @@ def matched(
 def labelled(
     codes: Codes, factors: Factors, *, least: int = 2, train: int | None = None, test: int | None = None
 ) -> tuple[Float[np.ndarray, "n d"], Int[np.ndarray, "n v"]]:
-    """As `matched`, of the factors that take several values, in both parts if there are two; the others are named in a
-    warning.
+    """Returns what `matched` does for the factors that take several values, in both parts if there are two; the others
+    are named in a warning.
 
     Raises:
         ValueError: also for fewer than two units, or without a factor that varies.
@@ -98,7 +99,8 @@ def labelled(
 
 
 def factor_sizes_of(sizes: Sequence[int]) -> tuple[Int[np.ndarray, "k"], Int[np.ndarray, "v"]]:
-    """The number of values of each factor, and the indices of those with several; the others are named in a warning.
+    """Returns the number of values of each factor, and the indices of those with several; the others are named in a
+    warning.
 
     Raises:
         ValueError: a factor without a value, or fewer than two with several.
@@ -110,7 +112,7 @@ def factor_sizes_of(sizes: Sequence[int]) -> tuple[Int[np.ndarray, "k"], Int[np.
 
 
 def represented(represent: Represent, factors: Int[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:
-    """The codes of any number of points, as float64.
+    """Returns the codes of any number of points, as float64.
 
     Raises:
         ValueError: `represent` gives no row of units for each point.

@@ -1,4 +1,4 @@
-"""Figures of samples that were learned from one image (Shaham et al. 2019, section 3.1)."""
+"""Figures of samples of models that learned from one image (Shaham et al. 2019, section 3.1)."""
 
 from collections.abc import Callable
 
@@ -15,13 +15,13 @@ Images = Float[Array | np.ndarray, "_ _ _ _"] | UInt8[Array | np.ndarray, "_ _ _
 
 
 def _intensities(images: Images) -> np.ndarray:
-    """In [0, 255]."""
+    """The intensities in [0, 255]."""
     images = images if images.dtype == np.uint8 else to_uint8(jnp.asarray(images))
     return np.asarray(images, np.float64)
 
 
 def patches(images: Images, side: int = 5) -> Float[np.ndarray, "n p d"]:
-    """Every patch of `side` × `side` pixels as a vector, of intensities in [0, 1]: features for `sifid`.
+    """Returns every patch of `side` × `side` pixels as a vector of intensities in [0, 1]: features for `sifid`.
 
     ValueError for images smaller than a patch.
     """
@@ -32,8 +32,8 @@ def patches(images: Images, side: int = 5) -> Float[np.ndarray, "n p d"]:
 
 
 def sifid(image: Images, samples: Images, features: Callable[[Images], Float[np.ndarray, "n p d"]] = patches) -> float:
-    """The mean over the samples of the Fréchet distance between the features of all places of the sample and of the
-    training image (single image FID); 0 at best. Samples may be of another size. Figures by other features do not
+    """Returns the mean over the samples of the Fréchet distance between the features of all places of the sample and of
+    the training image (single image FID); 0 at best. Samples may be of another size. Figures by other features do not
     compare; the paper's are Inception's, before its second pooling layer.
 
     image:    the training image, (1, h, w, c)
@@ -45,8 +45,8 @@ def sifid(image: Images, samples: Images, features: Callable[[Images], Float[np.
 
 
 def diversity(image: Images, samples: Images) -> float:
-    """The standard deviation over the samples of each value, the mean over all, in units of the standard deviation
-    within the training image; 0 where all samples are the same. ValueError for fewer than two samples."""
+    """Returns the standard deviation of each value over the samples, averaged over all values, in units of the standard
+    deviation within the training image; 0 where all samples are the same. ValueError for fewer than two samples."""
     if len(samples) < 2:
         raise ValueError(f"{len(samples)} sample: at least two are needed to differ")
     return float(_intensities(samples).std(0).mean() / _intensities(image).std())

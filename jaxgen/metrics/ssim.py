@@ -22,14 +22,15 @@ BATCH = 250  # pairs at once
 
 
 def psnr(a: Images, b: Images) -> PerImage:
-    """Peak signal-to-noise ratio in decibels: -10 log10 of the mean squared error of intensities in [0, 1]; infinite
-    for equal images. Images are uint8, or float in [-1, 1], of one shape."""
+    """Returns the peak signal-to-noise ratio in decibels: -10 log10 of the mean squared error of intensities in [0, 1];
+    infinite for equal images. Images are uint8, or float in [-1, 1], of one shape."""
     a, b = (to_unit(normalise(jnp.asarray(x))) for x in (a, b))
     return -10 * jnp.log10(jnp.square(a - b).mean((1, 2, 3)))
 
 
 def ssim(a: Images, b: Images) -> PerImage:
-    """Structural similarity in [-1, 1], 1 for equal images (Wang et al. 2004), the mean over windows and channels.
+    """Returns the structural similarity in [-1, 1], 1 for equal images (Wang et al. 2004), the mean over windows and
+    channels.
 
     A Gaussian window of 11×11 with σ = 1.5, where it fits. Images are uint8, or float in [-1, 1].
 
@@ -41,9 +42,10 @@ def ssim(a: Images, b: Images) -> PerImage:
 
 
 def ms_ssim(a: Images, b: Images) -> PerImage:
-    """Structural similarity over scales, each half the last (Wang, Simoncelli & Bovik 2003, eq. 7), in [0, 1].
+    """Returns the structural similarity over scales, each half the last (Wang, Simoncelli & Bovik 2003, eq. 7), in [0,
+    1].
 
-    There are as many of the paper's five scales as have room for the 11×11 window (all five from 176 pixels; three at
+    Those of the paper's five scales are taken that have room for the 11×11 window (all five from 176 pixels; three at
     64, two at 28 and 32, one below 22), with the first weights of the paper rescaled to the sum 1. So figures at
     unlike sizes do not compare. A negative similarity, whose power is not real, counts as 0; an odd last row or column
     is lost in halving.
@@ -62,8 +64,9 @@ def ms_ssim(a: Images, b: Images) -> PerImage:
 
 
 def ms_ssim_diversity(images: Images, pairs: int = 1000, seed: int = 0) -> float:
-    """The mean MS-SSIM of random pairs of different samples; lower is more various (Odena, Olah & Shlens 2017,
-    arXiv:1610.09585, section 4.2). Compare it with that of as many real images, and take one class at a time.
+    """Returns the mean MS-SSIM of random pairs of different samples; lower is more various (Odena, Olah & Shlens 2017,
+    arXiv:1610.09585, section 4.2). Compare it with that of the same number of real images, and take one class at a
+    time.
 
     Raises:
         ValueError: fewer than two images, no pair, or images smaller than 11×11.
@@ -84,7 +87,7 @@ _ms_ssim = jax.jit(ms_ssim)
 
 
 def _intensities(a: Images, b: Images) -> tuple[Array, Array, int]:
-    """Both in [0, 1], and how many scales they have room for."""
+    """Both in [0, 1], and the number of scales that they have room for."""
     if a.shape != b.shape or min(a.shape[1:3]) < WINDOW:
         raise ValueError(
             f"SSIM compares images of one shape, of at least {WINDOW}×{WINDOW} pixels: got {a.shape} and {b.shape}"

@@ -5,12 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Complex
+from jaxtyping import Complex, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
-
-from jaxgen.diagnose import Diagnosis, missing_of, recent_shares
 
 __all__ = ["plot_diagnosis", "plot_eigenvalues"]
 
@@ -24,19 +22,31 @@ CURVES = {
 
 
 def plot_diagnosis(
-    path: Path, records: Records, diagnosis: Diagnosis, eigenvalues: Complex[np.ndarray, "n"] | None = None
+    path: Path,
+    records: Records,
+    verdict: str,
+    shares: Float[np.ndarray, "k"] | None = None,
+    missing: Sequence[int] = (),
+    eigenvalues: Complex[np.ndarray, "n"] | None = None,
 ) -> None:
-    """Both losses, D's output on real and fake examples, both gradients, the histogram of late over the modes with the
-    missing ones marked, and the eigenvalues of the game's Jacobian where they are given."""
-    shares = recent_shares(records)
-    panels = len(CURVES) + bool(shares.size) + (eigenvalues is not None)
+    """Draws what a GAN's diagnosis is read from, side by side, under the name of the verdict.
+
+    Args:
+        path: the PNG to write.
+        records: the records of the run in order, each with a `step`; losses, D's outputs and gradient norms are drawn.
+        verdict: the name of the verdict.
+        shares: the share of each mode or class in the samples.
+        missing: the indices of the modes or classes that are marked as missing.
+        eigenvalues: those of the game's Jacobian.
+    """
+    panels = len(CURVES) + (shares is not None) + (eigenvalues is not None)
     figure = Figure(figsize=(3.6 * panels, 3.4), layout="constrained")
-    figure.suptitle(diagnosis.verdict.replace("_", " "))
+    figure.suptitle(verdict.replace("_", " "))
     axes = iter(figure.subplots(1, panels))
     for title, labels in CURVES.items():
         _draw_curves(next(axes), title, labels, records)
-    if shares.size:
-        _draw_shares(next(axes), shares.mean(axis=0))
+    if shares is not None:
+        _draw_shares(next(axes), shares, missing)
     if eigenvalues is not None:
         plot_eigenvalues(next(axes), eigenvalues)
     figure.savefig(path, dpi=80)
@@ -58,19 +68,20 @@ def _draw_curves(axes: Axes, title: str, labels: Mapping[str, str], records: Rec
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
 
 
-def _draw_shares(axes: Axes, shares: np.ndarray) -> None:
-    """Bars; a red cross where one is missing, a line at the fair share."""
+def _draw_shares(axes: Axes, shares: np.ndarray, missing: Sequence[int]) -> None:
+    """Bars, with a red cross where one is missing and a line at the fair share."""
     axes.set(title="share of the samples", xlabel="mode or class")
     axes.bar(np.arange(len(shares)), shares)
     axes.axhline(1 / len(shares), color="grey", linewidth=1, linestyle="--")
-    if missing := missing_of(shares):
-        axes.plot(missing, np.zeros(len(missing)), "rx", label=f"{len(missing)} missing", clip_on=False)
+    if missing:
+        axes.plot(list(missing), np.zeros(len(missing)), "rx", label=f"{len(missing)} missing", clip_on=False)
         axes.legend(fontsize="small")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def plot_eigenvalues(axes: Axes, eigenvalues: Complex[np.ndarray, "n"], label: str | None = None) -> None:
-    """In the complex plane: right of the red line is instability, off the real axis rotation."""
+    """Draws the eigenvalues of a game in the complex plane: those right of the red line are instability, those off the
+    real axis rotation."""
     axes.set(title="eigenvalues of the game", xlabel="real part", ylabel="imaginary part")
     axes.axvline(0, color="red", linewidth=1)
     axes.axhline(0, color="grey", linewidth=0.5)

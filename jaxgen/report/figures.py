@@ -1,4 +1,4 @@
-"""Figures by matplotlib, each written to a PNG: curves of a run's metrics, what a latent space is like."""
+"""Plots, each written to a PNG: curves of a run's metrics, latent spaces, densities, trade-offs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ __all__ = [
 
 
 def plot_curves(path: Path, records: Sequence[Mapping[str, float | int]]) -> None:
-    """One small panel for each metric of `metrics.jsonl` that was read more than once, against the step; speed is
-    left out."""
+    """Plots each metric of `metrics.jsonl` that was read more than once against the step, in a small panel of its own;
+    the speed is left out."""
     readings = Counter(name for record in records for name in record)
     names = sorted(name for name, n in readings.items() if n > 1 and name not in ("step", "steps_per_second"))
     columns = min(3, max(1, len(names)))
@@ -47,7 +47,7 @@ def plot_scatter(
     title: str = "",
     axis_names: tuple[str, str] = ("", ""),
 ) -> None:
-    """Points in the plane, coloured by class."""
+    """Plots points in the plane, coloured by class."""
     figure = Figure(figsize=(6, 5.2), layout="constrained")
     axes = figure.add_subplot(title=title, xlabel=axis_names[0], ylabel=axis_names[1])
     if labels is None:
@@ -61,8 +61,8 @@ def plot_scatter(
 
 
 def plot_kl_per_unit(path: Path, kl: Float[np.ndarray, "z"], threshold: float) -> None:
-    """A bar for each latent unit's KL term in nats, the largest first, on a logarithmic scale; those from the threshold
-    on, where the line is, count as used."""
+    """Plots a bar for each latent unit's KL term in nats, the largest first, on a logarithmic scale. Units at or above
+    the threshold, where the line is, count as used."""
     order = np.argsort(-kl, kind="stable")
     used = kl[order] >= threshold
     figure = Figure(figsize=(max(5, 1.5 + 0.42 * len(kl)), 3.6), layout="constrained")
@@ -87,7 +87,7 @@ def plot_heat_map(
     title: str = "",
     unit: str = "",
 ) -> None:
-    """A table of numbers from 0, each on its colour; `unit` says what they are."""
+    """Plots a table of numbers from 0, each on its colour; `unit` says what the numbers are."""
     rows, columns = values.shape
     figure = Figure(figsize=(max(5.5, 3 + 0.85 * columns), 1.5 + 0.32 * rows), layout="constrained")
     figure.suptitle(title, fontsize="medium")
@@ -103,7 +103,7 @@ def plot_heat_map(
 
 
 def plot_trade_off(path: Path, figures: Mapping[str, Mapping[str, float]], x: str, y: str, line: bool = True) -> None:
-    """One figure of merit against another, a point for each setting, with a line in the order of the settings."""
+    """Plots one figure of merit against another, a point for each setting, with a line in the order of the settings."""
     points = np.array([(one[x], one[y]) for one in figures.values()])
     figure = Figure(figsize=(5.5, 4), layout="constrained")
     axes = figure.add_subplot(xlabel=x.replace("_", " "), ylabel=y.replace("_", " "))
@@ -117,8 +117,8 @@ def plot_trade_off(path: Path, figures: Mapping[str, Mapping[str, float]], x: st
 def plot_densities(
     path: Path, densities: Mapping[str, Float[np.ndarray, "h w"]], extent: tuple[float, float, float, float]
 ) -> None:
-    """Densities over one rectangle of the plane side by side, in the colours of the first; rows go up. `extent`: left,
-    right, bottom, top."""
+    """Plots densities over one rectangle of the plane side by side, in the colours of the first; rows go up. `extent`
+    is (left, right, bottom, top)."""
     figure = Figure(figsize=(4 * len(densities), 4), layout="constrained")
     highest = np.quantile(next(iter(densities.values())), 0.999)
     for i, (name, density) in enumerate(densities.items()):
@@ -128,7 +128,7 @@ def plot_densities(
 
 
 def scatter_picture(points: Float[np.ndarray, "n 2"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Points in the plane as a picture, on equal axes."""
+    """Returns a picture of points in the plane, on equal axes."""
     figure = Figure(figsize=(4, 4), dpi=80, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot(aspect="equal", adjustable="datalim")

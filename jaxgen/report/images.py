@@ -18,7 +18,7 @@ __all__ = ["draw_samples", "image_grid", "save_animation", "save_image"]
 def draw_samples(
     samples: Float[Array, "n h w c"] | Float[Array, "n 2"], columns: int = 8
 ) -> UInt8[np.ndarray, "H W c"]:
-    """The picture of a model's samples: a grid of images, or points in the plane."""
+    """Returns the picture of a model's samples: a grid of images, or points in the plane."""
     return image_grid(samples, columns) if samples.ndim == 4 else scatter_picture(np.asarray(samples))
 
 
@@ -30,11 +30,15 @@ def image_grid(
     names: Sequence[str] = (),
     row_names: Sequence[str] = (),
 ) -> UInt8[np.ndarray, "H W c"]:
-    """Images (uint8, or float in [-1, 1]) row by row on white; those under `smallest` pixels are enlarged to pixels
-    of whole size.
+    """Returns images (uint8, or float in [-1, 1]) row by row on a white page.
 
-    `names` stand above the images, in their order; those of the first row alone name the columns. `row_names` stand
-    left of the rows. Both may have several lines.
+    Args:
+        images: the images.
+        columns: the number of images in a row.
+        gap: white pixels between them.
+        smallest: the least size of the shorter side on the page; smaller images are enlarged by a whole factor.
+        names: what stands above the images, in their order; those of the first row alone name the columns.
+        row_names: what stands left of the rows. Both kinds of names may have several lines.
     """
     if not np.issubdtype(images.dtype, np.integer):
         images = to_uint8(jnp.asarray(images))
@@ -69,7 +73,7 @@ def image_grid(
 
 
 def _extent(names: Sequence[str]) -> tuple[int, int]:
-    """Height and width in pixels of the largest, with what keeps it clear; (0, 0) of none."""
+    """Height and width in pixels of the largest name, with what keeps it clear; (0, 0) where there is none."""
     if not names:
         return 0, 0
     draw = ImageDraw.Draw(Image.new("L", (1, 1)))
@@ -96,7 +100,7 @@ def save_animation(
 ) -> None:
     """Writes frames of 1 or 3 channels as a GIF that goes forth and back without end, making the folder.
 
-    Each frame is shown for so many milliseconds, in the same palette of so many colours.
+    Each frame is shown for `milliseconds`, in one palette of `colours` colours.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     strip = _picture(np.concatenate(frames)).quantize(colours, dither=Image.Dither.NONE)

@@ -11,12 +11,12 @@ table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0}img{max-width:100%}
 
 
 def pictures_of(run: Path) -> list[Path]:
-    """The PNGs and GIFs of a run folder, by name."""
+    """Returns the PNGs and GIFs of a run folder, sorted by name."""
     return sorted(path for path in run.iterdir() if path.suffix in (".png", ".gif"))
 
 
 def write_page(run: Path, title: str, settings: Mapping[str, object], figures: Mapping[str, float]) -> None:
-    """Writes `report.html` into the run folder; the folder's pictures are shown, not copied."""
+    """Writes `report.html` into the run folder, with the settings, the figures and links to the folder's pictures."""
 
     def table(rows: Mapping[str, object]) -> str:
         cells = "".join(f"<tr><td>{escape(str(k))}<td>{escape(str(v))}" for k, v in rows.items())

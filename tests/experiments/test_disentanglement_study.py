@@ -2,15 +2,13 @@ import json
 import signal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import beta_vae
 from experiments import disentanglement_study as script
-from experiments.latent import disentanglement_evaluator
-from jaxgen.data import Dataset, FactorWorld
+from jaxgen.data import Dataset
 from jaxgen.losses import BetaTC
 from jaxgen.metrics import boosting
 from jaxgen.models import FactorVAE
@@ -101,20 +99,6 @@ def test_members_share_as_many_devices_as_divide_them(weights, devices, monkeypa
     monkeypatch.setattr(script, "fit", fit)
     with pytest.raises(Started):
         script.train(script.Study(), "β-VAE", None, [], [(weight, 0) for weight in weights])
-
-
-@pytest.mark.parametrize("size", [5, 180])  # each image encoded once, and as the metrics ask for it
-def test_a_representation_that_is_the_factors_is_disentangled(size):
-    class Reads:
-        def encode(self, state, image):
-            return image.reshape(len(image), -1) * state, None
-
-    world = FactorWorld("dials", {"a": np.arange(size), "b": np.arange(size)}, lambda f: f[:, None, :, None])
-    figures = disentanglement_evaluator(Reads(), world, 100)(jnp.float32(0.5))
-    assert figures["factor_vae"] == figures["beta_vae"] == 1 and figures["active_units"] == 2
-    assert figures["train_points"] == 100 and figures["test_points"] == 50
-    if size == 5:
-        assert figures["mig"] > 0.85 and figures["dci_disentanglement"] > 0.99
 
 
 def test_what_stops_it_is_one_line_that_says_how_to_go_on(tmp_path, monkeypatch, capsys):

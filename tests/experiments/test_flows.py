@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 from support import SHORT, fails
 
-from experiments import density, glow, realnvp
+from experiments import glow, realnvp
 from jaxgen.data import Dataset
+from jaxgen.evaluation import density
 from jaxgen.training.experiment import main
 
 TINY = ["--width", "4", "--flow-steps", "2"]

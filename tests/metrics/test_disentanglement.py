@@ -21,7 +21,7 @@ from jaxgen.metrics import (
     unsupervised_scores,
     wasserstein_correlation,
 )
-from jaxgen.metrics.disentanglement import _concentration, _modularity
+from jaxgen.metrics.disentanglement import concentration, modularity_of_information
 
 HALVES = {"train": 1200, "test": 600}
 
@@ -129,16 +129,16 @@ def test_irs_by_hand():
 def test_dci_of_given_importances():
     importance = np.array([[1 / 2, 0], [1 / 2, 1]])
     third = -(math.log2(1 / 3) / 3 + math.log2(2 / 3) * 2 / 3)
-    assert _concentration(importance) == pytest.approx((1 / 2 * 1 + 3 / 2 * (1 - third)) / 2)
-    assert _concentration(importance.T) == pytest.approx((0 + 1) / 2)
-    assert _concentration(np.eye(3)) == 1 and _concentration(np.zeros((3, 2))) == 0
-    assert _concentration(np.full((3, 4), 1 / 3)) == pytest.approx(0, abs=1e-12)
+    assert concentration(importance) == pytest.approx((1 / 2 * 1 + 3 / 2 * (1 - third)) / 2)
+    assert concentration(importance.T) == pytest.approx((0 + 1) / 2)
+    assert concentration(np.eye(3)) == 1 and concentration(np.zeros((3, 2))) == 0
+    assert concentration(np.full((3, 4), 1 / 3)) == pytest.approx(0, abs=1e-12)
 
 
 def test_modularity_of_given_information():
-    assert _modularity(np.array([[2.0, 1], [0, 3]])) == pytest.approx((1 - 1 / 4 + 1) / 2)
-    assert _modularity(np.array([[2.0, 1, 1]])) == pytest.approx(1 - (1 + 1) / (4 * 2))
-    assert _modularity(np.array([[2.0, 2, 2], [0, 0, 0]])) == 0
+    assert modularity_of_information(np.array([[2.0, 1], [0, 3]])) == pytest.approx((1 - 1 / 4 + 1) / 2)
+    assert modularity_of_information(np.array([[2.0, 1, 1]])) == pytest.approx(1 - (1 + 1) / (4 * 2))
+    assert modularity_of_information(np.array([[2.0, 2, 2], [0, 0, 0]])) == 0
 
 
 def test_mutual_information_is_that_of_scikit_learn():

@@ -7,7 +7,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from jaxgen.metrics import InceptionV3, inception_extractor, load_inception
-from jaxgen.metrics.inception import _A, _E, resize
+from jaxgen.metrics.inception import BlockA, BlockE, resize
 
 ShapeDtype = jax.ShapeDtypeStruct
 
@@ -109,7 +109,7 @@ def output(block, x):
 def test_average_pools_do_not_count_the_padding():
     """So of a flat image their branch, the last, is flat."""
     flat = jnp.ones((1, 5, 5, 8))
-    for block, channels in ((_A(pool=32), 32), (_E(max_pool=False), 192)):
+    for block, channels in ((BlockA(pool=32), 32), (BlockE(max_pool=False), 192)):
         branch = output(block, flat)[..., -channels:]
         np.testing.assert_allclose(branch, np.broadcast_to(branch[:, :1, :1], branch.shape), rtol=1e-5)
         assert branch.max() > 0
@@ -118,7 +118,7 @@ def test_average_pools_do_not_count_the_padding():
 def test_the_last_block_pools_by_the_maximum():
     """A bright point fills its 3×3 neighbourhood, undiminished."""
     point = jnp.zeros((1, 7, 7, 8)).at[0, 3, 3].set(1.0)
-    branch = output(_E(max_pool=True), point)[0, ..., -192:]
+    branch = output(BlockE(max_pool=True), point)[0, ..., -192:]
     np.testing.assert_allclose(branch[2:5, 2:5], np.broadcast_to(branch[3, 3], (3, 3, 192)), rtol=1e-5)
     assert (branch[:2] == 0).all() and branch[3, 3].max() > 0
 

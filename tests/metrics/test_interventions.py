@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from jaxgen.metrics import RepresentationWarning, beta_vae_score, factor_vae_score
-from jaxgen.metrics.interventions import _interventions
+from jaxgen.metrics.interventions import intervene
 
 FEW = {"train": 600, "test": 300, "batch": 16}
 SIZES = (3, 3, 3, 3)
@@ -45,7 +45,7 @@ def test_a_line_reads_a_rotation_that_the_least_varying_unit_does_not():
 def test_interventions_hold_one_factor(shape):
     sizes, varying = np.array([4, 1, 50, 9]), np.array([0, 2, 3])
     random = np.random.default_rng(0)
-    held, seen = _interventions(lambda x: x, sizes, varying, 3001, shape, lambda codes: codes, random)
+    held, seen = intervene(lambda x: x, sizes, varying, 3001, shape, lambda codes: codes, random)
     assert seen.shape == (3001, *shape, 4) and set(held) == set(varying)
     assert np.bincount(held)[varying].min() > 900
     same = (seen == seen[..., :1, :]).all(-2)  # of each factor, whether the points along the last axis share it

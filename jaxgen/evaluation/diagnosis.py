@@ -1,33 +1,22 @@
-"""Why a GAN fails: a verdict, by what its metrics show; and the local dynamics of a small game.
+"""Why a GAN fails: a verdict from what its metrics show.
 
 found = diagnose(read_metrics(run), data.label_names)
 print(found.verdict, found.missing)                      # partial_mode_collapse ("(2, 0)", "(0, -2)")
 print(found)                                             # the verdict, its evidence, advice
 
-eigenvalues = game_eigenvalues(gan, state, batch)        # of a GAN of up to 5,000 parameters
-
-A loss means another thing in each game, so the rules read what means the same in all: how many pairs D ranks rightly,
-how G's gradient compares with what it was, and the samples.
+A loss means another thing in each game, so the rules read what means the same in all: the share of pairs that D ranks
+rightly, the size of G's gradient against what it was before, and the samples.
 """
 
-import dataclasses
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Complex, Float, PyTree
+from jaxtyping import Complex, Float
 
-from jaxgen.models.player import in_training
-from jaxgen.types import Batch, State
-
-__all__ = ["VERDICTS", "Diagnosis", "diagnose", "game_eigenvalues", "game_jacobian", "missing_of", "recent_shares"]
+__all__ = ["VERDICTS", "Diagnosis", "diagnose", "missing_of", "recent_shares"]
 
 Record = Mapping[str, float | int]
 
@@ -62,46 +51,44 @@ VERDICTS: dict[str, tuple[str, str]] = {  # what it means, and what helps
     ),
 }
 
-RECENT = 1 / 3  # of the run is judged: what passed before is no failure
+RECENT = 1 / 3  # share of the run that is judged: what passed before is no failure
 FEWEST_STEPS, FEWEST_EVALUATIONS = 20, 3  # either is enough to judge; with fewer a start looks like a failure
-SURE = 0.98  # of the pairs ranked rightly: D errs only on 1 in 50
-CERTAIN = 0.95  # D(x) - D(G(z)) where 1 is all that there is to gain
-DEAD = 1e-3  # norm of G's gradient: at the start it is 0.01 to 10 in all of the games
-FADED = 0.1  # of its largest: the slope of a loss that does not saturate grows as D gets surer
+SURE = 0.98  # share of the pairs that D ranks rightly: it errs on 1 in 50
+CERTAIN = 0.95  # D(x) - D(G(z)), where no more than 1 can be gained
+DEAD = 1e-3  # norm of G's gradient: at the start it is 0.01 to 10 in all games
+FADED = 0.1  # share of its largest value: the slope of a loss that does not saturate grows as D gets surer
 FAR = 1e3  # loss or D(x) - D(G(z)): no 1-Lipschitz D has over 222 between 64 × 64 × 3 images in [-1, 1]
 SCATTERED = 5.0  # diversity: samples five times as far apart as the data
 ALIKE = 0.1  # diversity: one mode of the ring or grid has under 0.02, one image under noise of a tenth has 0.1
-UNVARIED = 0.5  # diversity: where no labels say more, as little as half of the data's
-DOMINANT = 0.95  # of the samples that are in any mode are in one
-MISSING = 0.1  # of its fair share: a mode with less is missing
-FAIR = 0.5  # of its fair share: a mode with more is not missing by any chance
-MOST = 0.9  # of the modes, where they are too many for a histogram: some are missed by chance
-ON_MODES = 0.1  # of the samples are in some mode: with fewer their histogram says nothing
+UNVARIED = 0.5  # diversity: half of the data's, which counts where no labels say more
+DOMINANT = 0.95  # share of one mode among the samples that are in any mode
+MISSING = 0.1  # share of its fair share: a mode with less is missing
+FAIR = 0.5  # share of its fair share: a mode with more does not go missing by chance
+MOST = 0.9  # share of the modes, where they are too many for a histogram: some are missed by chance
+ON_MODES = 0.1  # share of the samples that are in some mode: with fewer their histogram says nothing
 GOOD = 0.5  # share of modes × share of good samples: a sure D does no harm that lets these through
-POOR = 0.1  # of the same: so little without a failure that shows has not been learned yet
+POOR = 0.1  # the same product: below it nothing has been learned yet, whatever else shows
 TURNOVER = 0.25  # total variation from one histogram to the next: chance alone makes 0.03 (8 modes, 2,500 samples)
-LOSING = 0.05  # of the modes, from half a fair share to missing at each evaluation: one of eight every 2½ times
-BLIND = 0.6  # of the pairs ranked rightly: D that tells no more of samples that are in no mode has lost sight of G
-HALF = 0.5  # of the modes: so many are touched by chance where G has the data's extent
+LOSING = 0.05  # share of the modes that go from half a fair share to missing in an evaluation: one of eight in 2½
+BLIND = 0.6  # share of the pairs ranked rightly: with less, and no sample in a mode, D has lost sight of G
+HALF = 0.5  # share of the modes: by chance half of them are touched where G has the data's extent
 SWING = 0.08  # standard deviation of D's accuracy, or of the diversity, about its trend: 0.04 at an equilibrium
-RELAPSE = 0.5  # of the best that was: as much is lost again
-IMPROVEMENT = 0.05  # of the score, or of the FID's logarithm, over the third of the run before: still learning
+RELAPSE = 0.5  # share of the best score: with less, what was learned is lost again
+IMPROVEMENT = 0.05  # rise of the score, or fall of log FID, over the third of the run before: it is still learning
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What fails, and by what it shows.
-
-    verdict:  a key of `VERDICTS`
-    evidence: the figures that were read, by name; those that a run lacks are absent
-    missing:  names of the modes or classes that are not generated
-    advice:   the cures that this library has
-    """
+    """What fails, and by what it shows."""
 
     verdict: str
+    """A key of `VERDICTS`."""
     evidence: Mapping[str, float | str]
+    """The figures that were read, by name; those that a run lacks are absent."""
     missing: tuple[str, ...] = ()
+    """The names of the modes or classes that are not generated."""
     advice: str = ""
+    """The cures that this library has."""
 
     def __str__(self) -> str:
         shown = (f"{k.replace('_', ' ')} {v if isinstance(v, str) else f'{v:.3g}'}" for k, v in self.evidence.items())
@@ -114,16 +101,22 @@ class Diagnosis:
         return "\n".join(f"{name:10}{line}" for name, line in lines.items() if line)
 
 
-def diagnose(records: Sequence[Record], label_names: Sequence[str] = (), eigenvalues: Any = None) -> Diagnosis:
-    """The verdict on a run, from its records in order, as `jaxgen.training.logging.read_metrics` gives them.
+def diagnose(
+    records: Sequence[Record], label_names: Sequence[str] = (), eigenvalues: Complex[np.ndarray, "n"] | None = None
+) -> Diagnosis:
+    """Returns the verdict on a run.
 
-    A failure that hides others comes first: of samples that ran away no mode can be missing. The `eigenvalues` of the
-    game's Jacobian, where they are known, join the evidence.
+    A failure that hides others comes first: where samples ran away no mode can be missing.
+
+    Args:
+        records: the records of the run in order, as `jaxgen.training.read_metrics` gives them.
+        label_names: the names of the modes or classes.
+        eigenvalues: those of the game's Jacobian, from `game_eigenvalues`; they join the evidence.
     """
     steps = [record for record in records if "discriminator_loss" in record]
     evaluations = _evaluations(records)
-    evidence = _of_steps(steps)
-    evidence_of_samples, missing = _of_evaluations(evaluations, label_names)
+    evidence = _evidence_of_steps(steps)
+    evidence_of_samples, missing = _evidence_of_evaluations(evaluations, label_names)
     evidence |= evidence_of_samples
 
     def get(name: str) -> float:
@@ -169,7 +162,7 @@ def diagnose(records: Sequence[Record], label_names: Sequence[str] = (), eigenva
 
 
 def recent_shares(records: Sequence[Record]) -> Float[np.ndarray, "n k"]:
-    """The shares of the modes at each of the last evaluations, those of the last third; empty where there are none."""
+    """Returns the shares of the modes at each evaluation in the last third; an empty array where there are none."""
     shares = []
     for record in _recent(_evaluations(records)):
         names = itertools.takewhile(record.__contains__, map("share_{}".format, itertools.count()))
@@ -178,14 +171,14 @@ def recent_shares(records: Sequence[Record]) -> Float[np.ndarray, "n k"]:
 
 
 def missing_of(shares: Float[np.ndarray, "k"]) -> list[int]:
-    """Which modes have under a tenth of their fair share of the samples that are in any mode; none, where those are
-    too few to say."""
+    """Returns the modes that have under a tenth of their fair share of the samples that are in any mode; none where
+    those samples are too few to say."""
     total = shares.sum()
     return np.flatnonzero(shares < MISSING * total / len(shares)).tolist() if total >= ON_MODES else []
 
 
 def _evaluations(records: Sequence[Record]) -> list[Record]:
-    """One a step, the later: the figures of the last may have been computed twice."""
+    """One record for each step, the later: the figures of the last may have been computed twice."""
     return list({r["step"]: r for r in records if "discriminator_loss" not in r and len(r) > 1}.values())
 
 
@@ -200,7 +193,7 @@ def _swing(values: Sequence[float] | np.ndarray) -> float:
     return float(np.std(np.asarray(values) - slope * time))
 
 
-def _of_steps(steps: Sequence[Record]) -> dict[str, float | str]:
+def _evidence_of_steps(steps: Sequence[Record]) -> dict[str, float | str]:
     """The evidence of the step metrics."""
 
     def series(name: str) -> Float[np.ndarray, "n"]:
@@ -226,7 +219,9 @@ def _of_steps(steps: Sequence[Record]) -> dict[str, float | str]:
     return evidence
 
 
-def _of_evaluations(evaluations: Sequence[Record], label_names: Sequence[str]):
+def _evidence_of_evaluations(
+    evaluations: Sequence[Record], label_names: Sequence[str]
+) -> tuple[dict[str, float | str], tuple[str, ...]]:
     """The evidence of the samples, and the names of the missing modes."""
     evidence: dict[str, float | str] = {}
     late = _recent(evaluations)
@@ -256,7 +251,7 @@ def _of_evaluations(evaluations: Sequence[Record], label_names: Sequence[str]):
     third = math.ceil(len(evaluations) * RECENT)
 
     def rise(values: Sequence[float]) -> float:
-        """Of the mean over the last third of the run above that over the third before."""
+        """How far the mean over the last third of the run is above that over the third before."""
         return float(np.mean(values[-third:]) - np.mean(values[-2 * third : -third]))
 
     covered = [record[found] / k for record in evaluations if found in record] if k else []
@@ -274,58 +269,3 @@ def _of_evaluations(evaluations: Sequence[Record], label_names: Sequence[str]):
     if len(progress := quality or closeness) > third:
         evidence["improvement"] = rise(progress)
     return evidence, missing
-
-
-def game_jacobian(vector_field: Callable[[PyTree], PyTree], parameters: PyTree) -> Float[Array, "n n"]:
-    """∂vᵢ/∂wⱼ of the simultaneous gradient field v(w) = (-∇_θ L_G, -∇_φ L_D) of all parameters w = (θ, φ), flattened
-    (Mescheder et al. 2017, section 2.2): one `jvp` for each basis vector, some hundreds at a time.
-
-    About an equilibrium an eigenvalue with a positive real part is an instability, an imaginary part a rotation; a
-    step of size h multiplies by 1 + h λ, so a purely imaginary λ makes simultaneous descent spiral outwards.
-    """
-    flat, unravel = ravel_pytree(parameters)
-
-    def field(w: Array) -> Array:
-        return ravel_pytree(vector_field(unravel(w)))[0]
-
-    columns = jax.lax.map(lambda e: jax.jvp(field, (flat,), (e,))[1], jnp.eye(len(flat)), batch_size=256)
-    return columns.T
-
-
-LARGEST_GAME = 5000  # parameters: the eigenvalues of n take O(n³), minutes here
-
-
-def game_eigenvalues(gan, state: State, batch: Batch, seed: int = 0) -> Complex[np.ndarray, "n"]:
-    """The eigenvalues of the Jacobian of `gan`'s game at `state`, on this batch and one fixed draw of the noise.
-
-    ValueError for a game of more than 5,000 parameters.
-    """
-    players = {"generator": state.generator, "discriminator": state.discriminator}
-    parameters = {name: player.params for name, player in players.items()}
-    n = sum(x.size for x in jax.tree.leaves(parameters))
-    if n > LARGEST_GAME:
-        raise ValueError(f"the game has {n:,} parameters: eigenvalues are computed of up to {LARGEST_GAME:,}")
-    image, label = jax.tree.map(lambda x: x[-1], gan._minibatches(batch))
-    key = jax.random.key(seed)
-    latent = gan.prior(jax.random.split(jax.random.clone(key))[0], len(image))  # as G's step draws it
-    descent = optax.sgd(1.0)  # moves a player by its part of the field
-
-    def field(parameters: PyTree) -> PyTree:
-        g, d = (player.replace(params=parameters[name]) for name, player in players.items())
-        game = dataclasses.replace(gan, generator_optimiser=descent)
-        moved_g, _ = game._generator_step(
-            g.replace(optimiser=descent.init(g.params)), d, jax.random.clone(key), image, label, state.probability
-        )
-        game = dataclasses.replace(gan, discriminator_optimiser=descent)
-
-        def generate(latent, label):
-            return in_training(gan.generator, g.variables, latent, label)[0]
-
-        d = d.replace(optimiser=descent.init(d.params))
-        moved_d, _ = game._discriminator_step(
-            d, jax.random.clone(key), image, latent, label, generate, state.probability
-        )
-        moved = {"generator": moved_g.params, "discriminator": moved_d.params}
-        return jax.tree.map(jnp.subtract, moved, parameters)
-
-    return np.linalg.eigvals(np.asarray(jax.jit(lambda p: game_jacobian(field, p))(parameters))).astype(complex)

@@ -8,14 +8,16 @@ import pytest
 from flax import linen as nn
 
 from jaxgen.data import Dataset
-from jaxgen.metrics import (
+from jaxgen.evaluation import (
     code_features,
     discriminator_features,
+    images_of,
     pca_features,
-    pixel_features,
     posterior_features,
+    real_features,
 )
-from jaxgen.metrics.model_features import _pooled
+from jaxgen.evaluation.features import largest_in_grid
+from jaxgen.metrics import Extractor, features_of
 from jaxgen.models import GAN, VAE, InfoGAN
 from jaxgen.networks import (
     BetaVAEDecoder,
@@ -113,16 +115,14 @@ def test_of_other_discriminators(discriminator, units):
 
 def test_pooling_of_any_size():
     x = np.random.default_rng(1).normal(size=(2, 7, 3, 2))
-    found = np.asarray(_pooled(jnp.asarray(x)))
+    found = np.asarray(largest_in_grid(jnp.asarray(x)))
     rows = [x[:, top:stop].max(1) for top, stop in ((0, 2), (1, 4), (3, 6), (5, 7))]
     np.testing.assert_allclose(found, np.stack(rows, 1), rtol=1e-6)
 
 
-def test_pixels_and_their_principal_components():
+def test_principal_components():
     images = np.random.default_rng(2).integers(0, 256, (60, 3, 4, 1)).astype(np.uint8)
-    pixels = np.asarray(pixel_features()(images))
-    np.testing.assert_allclose(pixel_features()(normalise(images)), pixels, atol=1e-6)
-    np.testing.assert_allclose(pixels, images.reshape(60, 12) / 127.5 - 1, atol=1e-6)
+    pixels = images.reshape(60, 12) / 127.5 - 1
     found = np.asarray(pca_features(Dataset({"image": images}), 5)(images))
     variances = np.linalg.eigvalsh(np.cov(pixels, rowvar=False))[::-1][:5]
     np.testing.assert_allclose(np.cov(found, rowvar=False), np.diag(variances), atol=1e-5)
@@ -141,3 +141,47 @@ def test_labels_would_be_told():
     conditional = replace(packed, packing=1, classes=10, discriminator=DCGANDiscriminator(6, 10))
     with pytest.raises(ValueError, match="GAN: its network sees labels"):
         discriminator_features(conditional, None)
+
+
+class Rows:
+    """Features: the mean of each row; counts the images it sees."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def __call__(self, image):
+        self.seen += len(image)
+        return np.asarray(image, np.float32).mean((2, 3))
+
+
+def data(n=250, seed=0):
+    return Dataset({"image": np.random.default_rng(seed).integers(0, 256, (n, 6, 4, 1)).astype(np.uint8)})
+
+
+def test_images_of_a_data_set_are_all_of_them_in_order():
+    batches = list(images_of(data(), 70))
+    assert [len(batch) for batch in batches] == [70, 70, 70, 40]
+    np.testing.assert_array_equal(np.concatenate(batches), data().arrays["image"])
+
+
+def test_real_features_are_kept_by_content_extractor_and_number():
+    rows = Rows()
+    extractor, seen = Extractor("rows", rows), []
+    for name, source, n in [
+        ("rows", data(), 120),
+        ("rows", data(), 120),  # kept
+        ("rows", data(), 1000),  # all there are
+        ("rows", data(seed=1), 120),  # other images
+        ("other rows", data(), 120),
+        ("rows", Dataset({**data().arrays, "label": np.zeros(250, np.int32)}), 120),  # the same images
+    ]:
+        extractor = Extractor(name, rows)
+        features = real_features(extractor, source, n)
+        assert features.shape == (min(n, 250), 6)
+        seen.append(rows.seen)
+    assert np.diff([0, *seen]).tolist() == [120, 0, 250, 120, 120, 0]
+    rows_of_all = features_of(extractor, images_of(data()))
+    chosen = [np.flatnonzero((rows_of_all == row).all(1)) for row in real_features(extractor, data(), 120)]
+    assert len(np.unique(np.concatenate(chosen))) == 120 and np.concatenate(chosen).max() > 200  # random, not the first
+    with pytest.raises(ValueError, match="features of 0 examples"):
+        real_features(extractor, data(), 0)

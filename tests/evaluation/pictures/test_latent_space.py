@@ -1,17 +1,15 @@
 """What the pictures of a latent space are made of."""
 
-from types import SimpleNamespace
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from PIL import Image
 
-from experiments import latent
-from experiments.latent import Codes, Factor
-from jaxgen.data import Dataset, load
+from jaxgen.data import Dataset
+from jaxgen.evaluation import latent_space
+from jaxgen.evaluation.latent_space import Codes, Factor
+from jaxgen.evaluation.pictures import latent_space as pictures
 from jaxgen.models import VAE
 from jaxgen.networks import MLPDecoder, MLPEncoder
 
@@ -40,22 +38,6 @@ def codes(mean, **about):
     return Codes(mean, np.ones_like(mean), about)
 
 
-def test_images_and_codes_are_of_the_same_examples(monkeypatch):
-    monkeypatch.setattr(latent, "BATCH", 4)
-    made, index, shown = data(30), np.array([7, 3, 29, 3, 0, 11]), np.array([5, 0, 0, 3])
-    brightness = made.arrays["image"][index].mean((1, 2, 3)) / 127.5 - 1
-
-    def encode(image, label):
-        mean = jnp.asarray(image, jnp.float32).mean((1, 2, 3))[:, None] / 127.5 - 1
-        return mean, jnp.ones_like(mean)
-
-    found, images = latent.codes_of(encode, made, index, shown)
-    np.testing.assert_allclose(found.mean[:, 0], brightness, atol=1e-5)
-    np.testing.assert_allclose(found.kl[:, 0], brightness**2 / 2, atol=1e-5)
-    np.testing.assert_allclose(images.mean((1, 2, 3)), brightness[shown], atol=1e-5)
-    np.testing.assert_array_equal(found.label, made.arrays["label"][index])
-
-
 def test_arithmetic_moves_a_code_by_the_difference_of_the_means(tmp_path):
     rng = np.random.default_rng(1)
     label = np.tile(np.array([0, 2], np.int32), 10)  # no example of the class 1
@@ -63,7 +45,7 @@ def test_arithmetic_moves_a_code_by_the_difference_of_the_means(tmp_path):
     means = {c: mean[label == c].mean(0) for c in (0, 2)}
     decode = Decoder()
     factor = Factor("class", ("a", "b", "c"), label)
-    latent.draw_arithmetic(decode, IMAGES, codes(mean, label=label), [factor], tmp_path)
+    pictures.draw_arithmetic(decode, IMAGES, codes(mean, label=label), [factor], tmp_path)
     assert decode.z.shape == (8, 3, 4)
     np.testing.assert_array_equal(decode.z[:, 0], mean[:8])
     for row in range(8):
@@ -83,7 +65,7 @@ def test_arithmetic_changes_one_factor_of_several(tmp_path):
         Factor("hue", np.array(["red", "blue"]), factors[:, 1]),
     ]
     decode = Decoder()
-    latent.draw_arithmetic(decode, IMAGES, codes(factors, label=factors[:, 1]), found, tmp_path)
+    pictures.draw_arithmetic(decode, IMAGES, codes(factors, label=factors[:, 1]), found, tmp_path)
     expected = [[(a, b), (0, b), (2, b), (4, b), (a, 0), (a, 1)] for a, b in factors[:8]]
     np.testing.assert_allclose(decode.z, expected, atol=1e-6)
     assert decode.label.tolist() == [[b, b, b, b, 0, 1] for _, b in factors[:8]]
@@ -93,7 +75,7 @@ def test_arithmetic_changes_one_factor_of_several(tmp_path):
 def test_traversals_change_one_unit_and_the_animation_has_those_in_use(tmp_path):
     decode = Decoder()
     kl = np.array([0.001, 3.0, 0.5], np.float32)
-    latent.draw_traversals(decode, np.array([0.1, 0.2, 0.3], np.float32), 0, kl, np.array([1, 2, 0]), tmp_path)
+    pictures.draw_traversals(decode, np.array([0.1, 0.2, 0.3], np.float32), 0, kl, np.array([1, 2, 0]), tmp_path)
     assert decode.z.shape == (3, 13, 3)
     for row, unit in enumerate((1, 2, 0)):
         others = [i for i in range(3) if i != unit]
@@ -105,7 +87,7 @@ def test_traversals_change_one_unit_and_the_animation_has_those_in_use(tmp_path)
 def test_interpolations_are_straight_and_on_the_sphere(tmp_path):
     decode = Decoder()
     mean = np.random.default_rng(0).normal(size=(32, 5)).astype(np.float32)
-    latent.draw_interpolations(decode, mean, np.arange(32), tmp_path)
+    pictures.draw_interpolations(decode, mean, np.arange(32), tmp_path)
     straight, spherical = decode.z[::2], decode.z[1::2]
     assert decode.label[:, 0].tolist() == [0, 0, 4, 4, 8, 8, 12, 12]
     for path in (straight, spherical):
@@ -115,32 +97,12 @@ def test_interpolations_are_straight_and_on_the_sphere(tmp_path):
     np.testing.assert_allclose(np.diff(norms, 2, axis=1), 0, atol=1e-5)
 
 
-def test_factors_are_those_of_the_source_or_the_class(monkeypatch):
-    def found(source, data, codes):
-        return [(factor.name, factor.classes.tolist()) for factor in latent.factors_of(source, data, codes)]
-
-    two = codes(np.zeros((2, 3)), label=np.array([2, 1]), factors=np.array([[0, 2, 5, 0, 31, 0], [0, 1, 5, 9, 0, 31]]))
-    assert found("sprites", load("sprites", "test"), two) == [
-        ("shape", [2, 1]),
-        ("orientation", [0, 9]),
-        ("x", [31, 0]),
-        ("y", [0, 31]),
-    ]
-    assert found("folder:x", data(2), codes(np.zeros((2, 3)), label=np.array([2, 1]))) == [("class", [2, 1])]
-    assert found("folder:x", data(2), codes(np.zeros((2, 3)), label=np.array([1, 1]))) == []
-    assert found("folder:x", data(2, classes=0), codes(np.zeros((2, 3)))) == []
-    world = SimpleNamespace(values={"floor_hue": np.arange(3), "shape": np.arange(4)})
-    monkeypatch.setattr(latent, "factor_world", lambda source: world)
-    columns = {"label_shape": np.array([0, 3]), "label_floor_hue": np.array([2, 0])}
-    three_dimensional = codes(np.zeros((2, 3)), **columns)
-    assert found("tfds:shapes3d", data(2, classes=0), three_dimensional) == [("floor_hue", [2, 0]), ("shape", [0, 3])]
-
-
 @pytest.mark.parametrize(("units", "channels", "conditional", "n"), [(1, 3, True, 40), (2, 1, False, 12)])
 def test_any_labelled_data_and_model_have_their_pictures(monkeypatch, tmp_path, units, channels, conditional, n):
     """One unit, labels given, RGB; fewer examples than bins. Of many examples a part is looked at."""
-    for limit, value in {"SHOWN": 6, "SAMPLED": 24, "BATCH": 8}.items():
-        monkeypatch.setattr(latent, limit, value)
+    monkeypatch.setattr(latent_space, "BATCH", 8)
+    for limit, value in {"SHOWN": 6, "SAMPLED": 24}.items():
+        monkeypatch.setattr(pictures, limit, value)
     looked = []
 
     class Watched(Dataset):
@@ -154,7 +116,7 @@ def test_any_labelled_data_and_model_have_their_pictures(monkeypatch, tmp_path, 
     networks = MLPEncoder(units, (8,), classes=classes), MLPDecoder((8, 8, channels), (8,), classes=classes)
     model = VAE(*networks, optax.adam(1e-3), classes=classes)
     state = jax.jit(model.init)(jax.random.key(0), examples.spec(4))
-    latent.draw_latent_space(SimpleNamespace(source="folder:x"), model, state, examples, examples, tmp_path)
+    pictures.draw_latent_space(model, state, examples, examples, tmp_path)
     expected = {"kl_per_unit", "latent_scatter", "reconstructions", "interpolations", "traversals", "arithmetic"}
     expected |= {"manifold"} if units == 2 else set()
     expected |= {"mutual_information"} if n >= 20 else set()

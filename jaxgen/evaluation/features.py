@@ -1,13 +1,15 @@
-"""The representations that trained models have of images: frozen features, for `jaxgen.metrics.probe` and other uses.
+"""Features of data sets, and the representations that trained models have of images.
 
     features = posterior_features(vae, state)
     codes    = features(images)                                 # (b, latent); compiled
+    real     = real_features(extractor, train, 10_000)          # kept in the user's cache folder
 
-Each gives a compiled function from images, uint8 or float in [-1, 1], to features (b, d), which `features_of` maps over
-a data set. ValueError for a model that wants more than an image to answer.
+The representations are frozen features, for `jaxgen.metrics.probe` and other uses. Each is a compiled function from
+images, uint8 or float in [-1, 1], to features (b, d). ValueError for a model that needs more than an image to answer.
 """
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -17,22 +19,62 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Num
 
 from jaxgen.data import Dataset, StreamedDataset
+from jaxgen.evaluation.cache import cache_path, keep
 from jaxgen.layers import Conv
-from jaxgen.metrics.features import Images
+from jaxgen.metrics.digest import content_digest
+from jaxgen.metrics.features import Extractor, Images, features_of, pixel_extractor
 from jaxgen.models import GAN, VAE, InfoGAN
 from jaxgen.pixels import normalise
 from jaxgen.types import State
 
-__all__ = ["code_features", "discriminator_features", "pca_features", "pixel_features", "posterior_features"]
+__all__ = [
+    "code_features",
+    "discriminator_features",
+    "images_of",
+    "largest_in_grid",
+    "pca_features",
+    "posterior_features",
+    "real_features",
+]
 
-GRID = 4  # pixels a side that convolutional layers are pooled to
+GRID = 4  # windows a side over which convolutional layers are pooled
+BATCH = 100  # images of which features are computed at once
 
 Features = Callable[[Images], Float[Array, "b d"]]
 
 
+def images_of(data: Dataset | StreamedDataset, size: int = BATCH) -> Iterator[Images]:
+    """Yields all images of a data set, in its order, in batches of `size`."""
+    return (batch["image"] for batch in data.batches(size))
+
+
+def real_features(extractor: Extractor, data: Dataset | StreamedDataset, n: int) -> Float[np.ndarray, "n d"]:
+    """Returns the features of `n` random examples, always the same; those of all where there are no more.
+
+    They are kept in the user's cache folder by the content of the images and the name of the extractor. ValueError for
+    n < 1.
+    """
+    if n < 1:
+        raise ValueError(f"features of {n} examples: at least 1 is needed")
+    chosen = np.sort(np.random.default_rng(0).permutation(len(data))[:n])
+
+    def images() -> Iterator[Images]:
+        return (data.batch(chosen[start : start + BATCH])["image"] for start in range(0, len(chosen), BATCH))
+
+    digest = content_digest(extractor.name, ({"image": image} for image in images()))
+    path = cache_path("features", f"{digest}.npy")
+    if not path.exists():
+        file = io.BytesIO()
+        np.save(file, features_of(extractor, images()))
+        keep(path, file.getvalue())
+    return np.load(path)
+
+
 def posterior_features(vae: VAE, state: State, hidden: bool = False) -> Features:
-    """The mean of the posterior q(z | x), or the encoder's last hidden layer, from which it is read."""
-    _needs_images_alone(vae)
+    """Returns the mean of the posterior q(z | x), or with `hidden` the encoder's last hidden layer, from which the mean
+    is read."""
+    if vae.classes:
+        _refuse(vae, "labels")
 
     def features(variables, image):
         (mean, _), layers = _layers(vae.encoder, variables, normalise(image))
@@ -42,8 +84,8 @@ def posterior_features(vae: VAE, state: State, hidden: bool = False) -> Features
 
 
 def code_features(gan: InfoGAN, state: State, hidden: bool = False) -> Features:
-    """What InfoGAN's Q says of the codes, the logits of the categories and the means of the continuous ones; or the
-    last hidden layer of Q."""
+    """Returns what InfoGAN's Q infers of the codes, the logits of the categories and the means of the continuous ones;
+    or with `hidden` the last hidden layer of Q."""
     codes = sum(gan.categorical) + gan.continuous
 
     def features(variables, image):
@@ -54,32 +96,31 @@ def code_features(gan: InfoGAN, state: State, hidden: bool = False) -> Features:
 
 
 def discriminator_features(gan: GAN, state: State) -> Features:
-    """All hidden layers of a discriminator, after their activation, side by side (Radford et al. 2016, section 5.1).
+    """Returns all hidden layers of a discriminator, after their activation, side by side (Radford et al. 2016,
+    section 5.1).
 
-    Of a convolutional layer the maxima over a grid of 4×4; a layer that is smaller, or dense, as it is.
+    A convolutional layer enters by its maxima over a grid of 4×4; a layer that is smaller, or dense, enters whole.
     """
-    _needs_images_alone(gan)
+    if gan.classes:
+        _refuse(gan, "labels")
+    if gan.packing > 1:
+        _refuse(gan, f"{gan.packing} examples at a time")
 
     def features(variables, image):
         _, layers = _layers(gan.discriminator, variables, normalise(image), train=False)
-        return _flat([_pooled(x) if x.ndim == 4 else x for x in layers])
+        return _flat([largest_in_grid(x) if x.ndim == 4 else x for x in layers])
 
     return partial(jax.jit(features), state.discriminator.variables)
 
 
-def pixel_features() -> Features:
-    """The pixels themselves, in [-1, 1]."""
-    return jax.jit(lambda image: normalise(image).reshape(len(image), -1))
-
-
 def pca_features(train: Dataset | StreamedDataset, components: int) -> Features:
-    """The projections of the pixels on the principal components of the training images, the largest first.
+    """Returns the projections of the pixels on the principal components of the training images, the largest first.
 
-    ValueError where there are no so many components.
+    ValueError where the images have fewer components.
     """
     from sklearn.decomposition import PCA
 
-    pixels = pixel_features()
+    pixels = pixel_extractor().features
     images = np.concatenate([np.asarray(pixels(batch["image"])) for batch in train.batches(500)])
     if not 1 <= components <= min(images.shape):
         raise ValueError(
@@ -90,10 +131,8 @@ def pca_features(train: Dataset | StreamedDataset, components: int) -> Features:
     return partial(project, fitted.mean_, fitted.components_)
 
 
-def _needs_images_alone(model: VAE | GAN) -> None:
-    if model.classes or getattr(model, "packing", 1) > 1:
-        what = "labels" if model.classes else f"{model.packing} examples at a time"
-        raise ValueError(f"{type(model).__name__}: its network sees {what}; a representation is of an image alone")
+def _refuse(model: GAN | VAE, what: str) -> None:
+    raise ValueError(f"{type(model).__name__}: its network sees {what}; a representation is of an image alone")
 
 
 def _layers(network: nn.Module, variables: dict, image: Array, **options: bool) -> tuple:
@@ -122,8 +161,9 @@ def _flat(layers: list[Array]) -> Float[Array, "b d"]:
     return jnp.concatenate([x.astype(jnp.float32).reshape(len(x), -1) for x in layers], axis=1)
 
 
-def _pooled(x: Num[Array, "b h w c"]) -> Num[Array, "b p q c"]:
-    """The maxima over a grid of 4×4 windows, which overlap by a row or column where 4 does not divide the side."""
+def largest_in_grid(x: Num[Array, "b h w c"]) -> Num[Array, "b p q c"]:
+    """Returns the maxima over a grid of 4×4 windows, which overlap by a row or column where 4 does not divide the
+    side. A side of at most 4 stays."""
     for axis in (1, 2):
         side = x.shape[axis]
         if side > GRID:

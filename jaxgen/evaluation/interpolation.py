@@ -1,4 +1,4 @@
-"""Geometry of a latent space.
+"""Paths through a latent space.
 
 path   = slerp(z[0], z[1], jnp.linspace(0, 1, 10)[:, None])         # (10, z): between two codes, ends included
 images = vae.decode(state, path)
@@ -20,12 +20,12 @@ def slerp(
     """Spherical interpolation (White 2016, arXiv:1609.04468): from `start` at weight 0 to `end` at 1.
 
     Draws of N(0, I) lie near a sphere, whose inside the straight line between them crosses. Here the direction turns at
-    a constant rate along the great circle, and the norm goes linearly from one to the other. Of equal norms that is the
-    paper's formula, of others it has no pole at opposite directions.
+    a constant rate along the great circle, and the norm goes linearly from one to the other. For equal norms that is
+    the paper's formula; for others it has no pole at opposite directions.
 
     Opposite directions, between which any great circle is shortest, are joined by one of them (with z = 1 through 0); a
-    zero vector counts as of the other's direction. The arguments broadcast: `weight` is a number, or of n weights an
-    array (n, 1).
+    zero vector takes the other's direction. The arguments broadcast: `weight` is a number, or for n weights an array
+    (n, 1).
     """
     start, end = jnp.broadcast_arrays(start, end)
     (u, start_norm), (v, end_norm) = _polar(start), _polar(end)
@@ -42,7 +42,7 @@ def slerp(
 
 
 def _polar(x: Float[Array, "*b z"]) -> tuple[Float[Array, "*b z"], Float[Array, "*b 1"]]:
-    """Direction (0 of a zero vector) and norm, with finite gradients."""
+    """The direction (0 for a zero vector) and the norm, with finite gradients."""
     square = jnp.square(x).sum(-1, keepdims=True)
     norm = jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
     return x / jnp.where(norm > 0, norm, 1), norm

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen import latent
+from jaxgen.evaluation import interpolation
 
 WEIGHTS = jnp.linspace(0, 1, 9)[:, None]
-slerp = jax.jit(latent.slerp)
+slerp = jax.jit(interpolation.slerp)
 
 
 def pair(z, seed=0):
@@ -61,6 +61,6 @@ def test_arguments_broadcast_and_gradients_are_finite():
     assert path.shape == (3, 9, 4)
     np.testing.assert_allclose(path[1, 3], slerp(start[1, 0], end[1, 0], 3 / 8), rtol=1e-5, atol=1e-6)
     z = start[0, 0]
-    gradients = jax.jit(jax.grad(lambda *ends: latent.slerp(*ends, 0.3).sum(), (0, 1)))
+    gradients = jax.jit(jax.grad(lambda *ends: interpolation.slerp(*ends, 0.3).sum(), (0, 1)))
     for end in (z, -z, 0 * z):
         assert np.isfinite(gradients(z, end)).all() and np.isfinite(gradients(end, z)).all()
