@@ -20,9 +20,10 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from jaxgen.data import Dataset, StreamedDataset, image_files, load, order, read_image
-from jaxgen.diagnose import game_eigenvalues
+from jaxgen.evaluation import game_eigenvalues
+from jaxgen.evaluation.pictures import draw_diagnosis
 from jaxgen.pixels import to_uint8
-from jaxgen.report import draw_samples, image_grid, pictures_of, plot_curves, plot_diagnosis, save_image, write_page
+from jaxgen.report import draw_samples, image_grid, pictures_of, plot_curves, save_image, write_page
 from jaxgen.sharding import data_mesh
 from jaxgen.training.command_line import find_run, flag_of, parse, use_cpu_devices
 from jaxgen.training.logging import as_json, read_metrics
@@ -167,8 +168,9 @@ def evaluate(experiment, args: list[str]) -> None:
     check_data(options.config, training, trained_on)
     model, states, step = restore_run(experiment, folder, options.config, training, options.checkpoint)
     figures_of = experiment.evaluator(options.config, model, training, test)
-    figures = summary([figures_of(state) for state in states])
-    by = {"step": step, "extractor": getattr(figures_of, "extractor", None)}
+    found = [figures_of(state) for state in states]
+    figures = summary([one.figures for one in found])
+    by = {"step": step, "extractor": found[0].extractor}
     record = by | {name: as_json(value) for name, value in figures.items()}
     (folder / "evaluation.json").write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
     print(f"step {step}")
@@ -188,7 +190,7 @@ def report(experiment, args: list[str]) -> None:
     training, test = load_data(config)
     model, states, _ = restore_run(experiment, run, config, training, None)
     figures_of = experiment.evaluator(config, model, training, test)
-    figures = summary([figures_of(state) for state in states])
+    figures = summary([figures_of(state).figures for state in states])
     finish(experiment, run, config, model, states[0], (training, test), figures)
 
 
@@ -211,7 +213,7 @@ def diagnose(experiment, args: list[str]) -> None:
         )
     training, test = load_data(config)
     model, [state], step = restore_run(experiment, run, config, training, None)
-    figures = experiment.evaluator(config, model, training, test)(state)
+    figures = experiment.evaluator(config, model, training, test)(state).figures
     records = [*read_metrics(run), {"step": step, **figures}]
     batch = training.batch(np.arange(config.batch_size * model.minibatches) % len(training))
     try:
@@ -219,7 +221,7 @@ def diagnose(experiment, args: list[str]) -> None:
     except ValueError as too_large:
         eigenvalues, note = None, f"note      {too_large}\n"
     found = experiment.diagnose(records, training.label_names, eigenvalues)
-    plot_diagnosis(run / "diagnosis.png", records, found, eigenvalues)
+    draw_diagnosis(run / "diagnosis.png", records, found, eigenvalues)
     print(f"{found}\n{note}", end="")
     print(f"figure    {run / 'diagnosis.png'}")
 

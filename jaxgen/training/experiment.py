@@ -107,7 +107,7 @@ class Experiment:
                `extractor`, where it has one, is what they depend on, and is stored beside them
     pictures:  (config, model, state, train, test, folder) writes further PNGs and GIFs
     best:      the figure by which the best checkpoint is kept, and whether the smallest or largest is best
-    diagnose:  `jaxgen.diagnose.diagnose`, of a GAN: warns in training, and is a command
+    diagnose:  `jaxgen.evaluation.diagnose`, of a GAN: warns in training, and is a command
     translate: of a model from images to images, a command: (model, data set, state, key, images) -> their translations,
                by the name of the domain
     row:       of such a model, in place of samples: (model, data set, state, key, a batch of the test set) -> what the
@@ -201,14 +201,16 @@ def train(experiment: Experiment, args: list[str]) -> None:
     if options.overwrite and run.exists():
         shutil.rmtree(run)
     run.mkdir(parents=True, exist_ok=True)
-    write_run(experiment, run, config, training, getattr(figures_of, "extractor", None))
+    write_run(experiment, run, config, training)
 
     steps = config.steps or sum(phase.steps for phase in phases_of(model))
     evaluated: list[dict[str, float]] = []
     verdicts: set[str] = set()
 
     def evaluate_state(state):
-        evaluated.append(figures_of(state))
+        found = figures_of(state)
+        evaluated.append(dict(found.figures))
+        write_run(experiment, run, config, training, found.extractor)
         if experiment.diagnose and config.seeds == 1:
             records = [*read_metrics(run), {"step": int(state.step), **evaluated[-1]}]
             found = experiment.diagnose(records, training.label_names)
@@ -235,5 +237,5 @@ def train(experiment: Experiment, args: list[str]) -> None:
         mode=experiment.mode,
     )
     states = [state] if config.seeds == 1 else members(state)
-    figures = summary(evaluated[-len(states) :] or [figures_of(state) for state in states])
+    figures = summary(evaluated[-len(states) :] or [figures_of(state).figures for state in states])
     finish(experiment, run, config, model, states[0], (training, test), figures)
