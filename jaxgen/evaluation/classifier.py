@@ -9,7 +9,7 @@ while it runs: where that was interrupted, the next call goes on with it.
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -95,7 +95,7 @@ class Classifier:
         params = self.network.init(network_key, jnp.zeros((1, *batch["image"].shape[1:])))
         return ClassifierState(jnp.int32(0), key, params, self.optimiser.init(params))
 
-    def step(self, state: ClassifierState, batch: Batch) -> tuple[ClassifierState, Metrics]:
+    def step(self, state: ClassifierState, batch: Mapping[str, Any]) -> tuple[ClassifierState, Metrics]:
         """Takes one step on the mean cross-entropy."""
         key, shift_key = jax.random.split(state.key)
         image = normalise(batch["image"])
@@ -103,7 +103,7 @@ class Classifier:
         image = jax.vmap(lambda x, s: jnp.roll(x, s, axis=(0, 1)))(image, shifts)
 
         def loss(params):
-            logits = self.network.apply(params, image)
+            logits = _apply(self.network, params, image)
             entropy = optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"]).mean()
             return entropy, (logits.argmax(-1) == batch["label"]).mean()
 
@@ -114,7 +114,11 @@ class Classifier:
 
     def classify(self, state: ClassifierState, image: Array) -> Float[Array, "b k"]:
         """Returns the class logits of uint8 images, or of float images in [-1, 1]."""
-        return self.network.apply(state.params, normalise(image))
+        return _apply(self.network, state.params, normalise(image))
+
+
+def _apply(network: nn.Module, variables: Any, image: Any, **options: Any) -> Any:
+    return network.apply(variables, image, **options)
 
 
 def train_classifier(
@@ -131,7 +135,7 @@ def train_classifier(
         ValueError: the data has no labels.
     """
     network, params = trained_classifier(train, steps=steps, batch_size=batch_size)
-    return jax.jit(lambda image: network.apply(params, normalise(image)))
+    return jax.jit(lambda image: _apply(network, params, normalise(image)))
 
 
 def classifier_extractor(
@@ -140,12 +144,12 @@ def classifier_extractor(
     """Returns an extractor of the 256 units below the logits of the classifier that `train_classifier` trains: for data
     unlike photographs. The arguments and errors are the same."""
     network, params = trained_classifier(train, steps=steps, batch_size=batch_size)
-    features = jax.jit(lambda params, image: network.apply(params, normalise(image), hidden=True))
+    features = jax.jit(lambda params, image: _apply(network, params, normalise(image), hidden=True))
     head = {"params": params["params"]["Dense_1"]}
     return Extractor(
         f"classifier of {train.name or 'data'} {weights_digest(params)}",
         partial(features, params),
-        partial(nn.Dense(network.classes).apply, head),
+        partial(_apply, nn.Dense(network.classes), head),
     )
 
 
@@ -178,9 +182,16 @@ def _train(model: Classifier, train: Dataset | StreamedDataset, steps: int, batc
     with _mine_alone(folder) as mine:
         begun = mine and (folder / "checkpoints").is_dir()
         print(f"{'going on with' if begun else 'training'} {what}, once; kept in {folder.parent}", file=sys.stderr)
-        every = {"log_every": min(100, steps), "checkpoint_every": CHECKPOINT_EVERY}
-        run = folder if mine else None
-        return fit(model, train, steps=steps, batch_size=batch_size, run=run, resume=mine, **every).params
+        return fit(
+            model,
+            train,
+            steps=steps,
+            batch_size=batch_size,
+            run=folder if mine else None,
+            resume=mine,
+            log_every=min(100, steps),
+            checkpoint_every=CHECKPOINT_EVERY,
+        ).params
 
 
 @contextmanager
@@ -206,7 +217,7 @@ def _mine_alone(folder: Path) -> Iterator[bool]:
             lock.unlink(missing_ok=True)
 
 
-def accuracy(classify: Callable[[Array], Array], data: Dataset | StreamedDataset) -> float:
+def accuracy(classify: Callable[[Any], Array | np.ndarray], data: Dataset | StreamedDataset) -> float:
     """Returns the share of examples whose label has the largest logit."""
     right = sum(
         int((np.asarray(classify(batch["image"])).argmax(-1) == batch["label"]).sum()) for batch in data.batches(BATCH)

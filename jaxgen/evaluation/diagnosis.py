@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -120,7 +121,8 @@ def diagnose(
     evidence |= evidence_of_samples
 
     def get(name: str) -> float:
-        return evidence.get(name, math.nan)  # which fulfils no comparison
+        value = evidence.get(name)
+        return value if isinstance(value, float) else math.nan  # which fulfils no comparison
 
     improving, arriving = get("improvement") > IMPROVEMENT, get("modes_gained") > IMPROVEMENT
     sure = get("discriminator_accuracy") >= SURE and not improving and not get("score") >= GOOD
@@ -183,7 +185,7 @@ def _evaluations(records: Sequence[Record]) -> list[Record]:
     return list({r["step"]: r for r in figures}.values())
 
 
-def _recent(values: Sequence | np.ndarray) -> Sequence | np.ndarray:
+def _recent(values: Any) -> Any:
     return values[-max(3, math.ceil(RECENT * len(values))) :]
 
 

@@ -11,6 +11,7 @@ images, uint8 or float in [-1, 1], to features (b, d). ValueError for a model th
 import io
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -135,18 +136,20 @@ def _refuse(model: GAN | VAE, what: str) -> None:
     raise ValueError(f"{type(model).__name__}: its network sees {what}; a representation is of an image alone")
 
 
-def _layers(network: nn.Module, variables: dict, image: Array, **options: bool) -> tuple:
+def _layers(network: nn.Module, variables: dict, image: Any, **options: Any) -> tuple:
     """The network's output, and its hidden layers as the next ones see them: what goes into each convolution and dense
     layer but the image. Maps that were flattened for a dense layer are maps again."""
-    seen, shape = [], None
+    seen: list[Any] = []
+    shape: tuple[int, ...] | None = None
 
     def record(call, args, kwargs, context):
         nonlocal shape
         layer = isinstance(context.module, Conv | nn.Dense) and context.method_name == "__call__"
         if layer and not any(args[0] is x for x in seen):
             x = args[0]
-            flattened = shape is not None and x.shape[1:] == (np.prod(shape),)
-            seen.append(x.reshape(-1, *shape) if flattened else x)
+            if shape is not None and x.shape[1:] == (np.prod(shape),):
+                x = x.reshape(-1, *shape)
+            seen.append(x)
         output = call(*args, **kwargs)
         if layer:
             shape = output.shape[1:] if output.ndim == 4 else None

@@ -38,7 +38,8 @@ def slerp(
     across = jnp.where(opposite, axis, across)
     across, _ = _polar(across - (u * across).sum(-1, keepdims=True) * u)
     turned = weight * jnp.arctan2(sin, cos)
-    return ((1 - weight) * start_norm + weight * end_norm) * (jnp.cos(turned) * u + jnp.sin(turned) * across)
+    norm = (1 - weight) * start_norm + weight * end_norm
+    return jnp.asarray(norm * (jnp.cos(turned) * u + jnp.sin(turned) * across))
 
 
 def _polar(x: Float[Array, "*b z"]) -> tuple[Float[Array, "*b z"], Float[Array, "*b 1"]]:

@@ -4,7 +4,7 @@ the codes of examples, of which pictures are made."""
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,7 @@ from jaxgen.metrics.representation import ROWS, represented
 from jaxgen.models import VAE
 from jaxgen.pixels import normalise
 from jaxgen.sharding import data_mesh, replicated, sharded
-from jaxgen.types import Batch, State
+from jaxgen.types import State
 
 __all__ = ["ACTIVE", "Codes", "Factor", "codes_of", "disentanglement_evaluator", "factors_of", "vae_evaluator"]
 
@@ -41,7 +41,7 @@ def vae_evaluator(model: VAE, test: DataSet, *, importance_samples: int = 0) -> 
     samples = importance_samples
     chunk = next(n for n in CHUNKS if samples % n == 0) if samples else 1
 
-    def sums(state: State, key: Key[Array, ""], batch: Batch) -> dict[str, Array]:
+    def sums(state: State, key: Key[Array, ""], batch: Mapping[str, Any]) -> dict[str, Array]:
         elbo_key, likelihood_key = jax.random.split(key)
         terms = model.elbo(state, elbo_key, batch)
         label = batch["label"] if model.classes else None
@@ -153,7 +153,7 @@ def codes_of(
         about = {name: value for name, value in batch.items() if value.ndim <= 2}
         parts.append(jax.device_get({"mean": mean, "kl": kl_to_standard_normal(mean, scale), "about": about}))
     codes = Codes(**jax.tree.map(lambda *x: np.concatenate(x), *parts))
-    return codes, normalise(np.stack([images[place] for place in shown]))
+    return codes, np.asarray(normalise(np.stack([images[place] for place in shown])))
 
 
 def factors_of(data: DataSet, codes: Codes, world: FactorWorld | None = None) -> list[Factor]:
@@ -164,7 +164,7 @@ def factors_of(data: DataSet, codes: Codes, world: FactorWorld | None = None) ->
         codes: the codes, with what the examples have besides images.
         world: the factors behind the data, where they are known.
     """
-    values: Mapping[str, Sequence] = {"class": data.label_names} if data.classes else {}
+    values: Mapping[str, Any] = {"class": data.label_names} if data.classes else {}
     values = values if world is None else world.values
     if "factors" in codes.about:
         columns = codes.about["factors"].T

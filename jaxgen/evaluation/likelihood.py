@@ -1,6 +1,7 @@
 """Means over a test set: likelihoods, bounds on them, and the accuracy of a model as a classifier."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,16 +17,16 @@ BATCH = 500
 TEST = 1000  # test images at most whose bound is estimated
 PARTS_OF = 100  # of these at once
 
-Sums = Callable[[State, Key[Array, ""], Batch], Mapping[str, Num[Array, "..."]]]
+Sums = Callable[[State, Key[Array, ""], Any], Mapping[str, Num[Array, "..."]]]
 """(state, key, batch) -> sums over the batch, by name."""
 
 
-def means_over(test: Dataset | StreamedDataset, sums: Sums) -> Callable[[State], dict[str, np.ndarray]]:
+def means_over(test: Dataset | StreamedDataset, sums: Sums) -> Callable[[State], dict[str, Any]]:
     """Returns a function from a state to the means over the test set of what `sums` adds up in each batch. The keys of
     the batches are the same each time."""
     sums = jax.jit(sums)
 
-    def means(state: State) -> dict[str, np.ndarray]:
+    def means(state: State) -> dict[str, Any]:
         keys = jax.random.split(jax.random.key(0), -(-len(test) // BATCH))
         batches = zip(keys, test.batches(BATCH), strict=True)
         totals = [jax.device_get(sums(state, key, batch)) for key, batch in batches]
@@ -37,12 +38,12 @@ def means_over(test: Dataset | StreamedDataset, sums: Sums) -> Callable[[State],
 def likelihood_evaluator(
     bits_per_dim: Callable[[State, Key[Array, ""], Batch], Float[Array, "b"]],
     test: Dataset | StreamedDataset,
-    classify: Callable[[State, Array], Float[Array, "b k"]] | None = None,
+    classify: Callable[[State, Any], Float[Array, "b k"]] | None = None,
 ) -> Evaluator:
     """Returns an evaluator of the mean bits per dimension of the test set; and with `classify`, from a state and images
     to the scores of classes, of the accuracy of the model as a classifier."""
 
-    def sums(state: State, key: Key[Array, ""], batch: Batch) -> dict[str, Array]:
+    def sums(state: State, key: Key[Array, ""], batch: Mapping[str, Any]) -> dict[str, Array]:
         found = {"test_bits_per_dim": bits_per_dim(state, key, batch).sum()}
         if classify is not None:
             found["test_accuracy"] = (classify(state, batch["image"]).argmax(-1) == batch["label"]).sum()

@@ -120,7 +120,7 @@ def image_evaluator(
         return lambda state: Evaluation({})
     n = sample_count(len(train), samples)
     real = real_features(extractor, train, SAMPLES)
-    spread = mean_distance(normalise(train.batch(np.arange(min(len(train), BATCH)))["image"]))
+    spread = mean_distance(np.asarray(normalise(train.batch(np.arange(min(len(train), BATCH)))["image"])))
     on_test: dict[str, float] = {}
     if reader is not None:
         on_test["classifier_accuracy_on_test_images"] = accuracy(lambda image: _logits(reader, image), test)
@@ -141,13 +141,13 @@ def image_evaluator(
     return evaluate
 
 
-def _read(reader: Extractor, features: Num[Array | np.ndarray, "n d"]) -> Float[Array, "n k"]:
+def _read(reader: Extractor, features: Num[Array | np.ndarray, "n d"]) -> Float[Array | np.ndarray, "n k"]:
     if reader.logits is None:
         raise ValueError(f"the extractor {reader.name} reads no classes: one with logits is needed")
     return reader.logits(features)
 
 
-def _logits(reader: Extractor, image: Num[Array | np.ndarray, "n h w c"]) -> Float[Array, "n k"]:
+def _logits(reader: Extractor, image: Num[Array | np.ndarray, "n h w c"]) -> Float[Array | np.ndarray, "n k"]:
     return _read(reader, reader.features(image))
 
 

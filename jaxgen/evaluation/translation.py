@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
@@ -149,7 +150,7 @@ def _reader(train: Dataset, attribute: Attribute, columns: slice) -> Callable[[n
     names = attribute.values or ("no", "yes")
     arrays = {"image": train.arrays["image"][known], "label": label[known].astype(np.int32)}
     classify = train_classifier(Dataset(arrays, names, name=f"{train.name}, {attribute.name}"))
-    return lambda image: np.asarray(classify(image)).argmax(1)
+    return lambda image: np.asarray(classify(jnp.asarray(image))).argmax(1)
 
 
 def attribute_evaluator(

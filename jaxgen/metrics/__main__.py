@@ -58,12 +58,13 @@ def compare(options: Comparison) -> tuple[dict[str, float], dict[str, str]]:
     for name, value in {"n": options.n, "image-size": options.image_size}.items():
         if value is not None and value < 1:
             raise ValueError(f"--{name} {value}: at least 1 is needed")
-    folders = {folder: _files(folder, options.n) for folder in (options.real, options.generated)}
-    channels = max(_channels(file) for files in folders.values() for file in files)
-    size = read_image(folders[options.real][0]).shape[:2] if options.image_size is None else (options.image_size,) * 2
+    both = [_files(folder, options.n) for folder in (options.real, options.generated)]
+    channels = max(_channels(file) for files in both for file in files)
+    height, width, _ = read_image(both[0][0]).shape
+    size = (height, width) if options.image_size is None else (options.image_size, options.image_size)
     extractor = _extractor(options, channels, size)
     resized = options.image_size is not None
-    real, generated = (features_of(extractor, _images(files, channels, size, resized)) for files in folders.values())
+    real, generated = (features_of(extractor, _images(files, channels, size, resized)) for files in both)
     found = sample_figures(extractor, real, generated)
     if options.inception is None:
         resize = "none" if not resized else f"to {size[0]}×{size[1]}, bicubic"

@@ -106,8 +106,8 @@ def sap(codes: Codes, factors: Factors, train: int = 10_000, test: int = 5_000) 
     accuracy = np.empty((codes.shape[1], factors.shape[1]))
     for i, unit in enumerate(codes.T[..., None]):
         for j, factor in enumerate(factors.T):
-            machine = LinearSVC(C=0.01, class_weight="balanced", dual=False).fit(unit[:train], factor[:train])
-            accuracy[i, j] = machine.score(unit[train:], factor[train:])
+            machine = LinearSVC(C=0.01, class_weight="balanced", dual=False)  # pyright: ignore[reportArgumentType]
+            accuracy[i, j] = machine.fit(unit[:train], factor[:train]).score(unit[train:], factor[train:])
     return float(np.mean(_gap(accuracy)))
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,9 @@ def inception_extractor(path: str | Path) -> Extractor:
     The logits are those of the published Inception scores, which leave out the bias.
     """
     variables = jax.device_put(load_inception(path))
-    features = jax.jit(lambda variables, image: InceptionV3().apply(variables, resize(normalise(image)))[0])
+    features = jax.jit(
+        lambda variables, image: InceptionV3().apply(variables, resize(jnp.asarray(normalise(image))))[0]
+    )
     kernel = variables["params"]["fc"]["kernel"]
     return Extractor(
         f"inception-v3 2015-12-05 {weights_digest(variables)}",
@@ -138,4 +141,4 @@ def sample_figures(extractor: Extractor, real: Features, fake: Features) -> dict
 
 def weights_digest(variables: dict) -> str:
     """Returns 12 digits that depend on the weights alone, from whatever file they came."""
-    return content_digest("", [flatten_dict(variables, sep=".")])[:12]
+    return content_digest("", [cast(Any, flatten_dict(variables, sep="."))])[:12]

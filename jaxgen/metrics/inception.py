@@ -6,6 +6,7 @@ last block a max pool instead. The published weights are no part of this library
 """
 
 from pathlib import Path
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -215,7 +216,7 @@ def load_inception(path: str | Path) -> dict:
     entries = read_weights(path)
     blank = jax.eval_shape(InceptionV3().init, jax.random.key(0), jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32))
     arrays, wrong = {}, []
-    for names, leaf in flatten_dict(blank["params"]).items():
+    for names, leaf in cast(Any, flatten_dict(blank["params"])).items():
         entry = ".".join(names).replace(".kernel", ".weight")
         array = entries.get(entry)
         found = None if array is None else array.transpose(KERNELS.get(array.ndim))

@@ -10,7 +10,7 @@ Pure functions: they run inside `jit`, and `vmap` over a population.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -65,7 +65,7 @@ def class_coverage(
 
 
 def read_stacked(
-    classify: Callable[[Array], Float[Array, "n 10"]], images: Num[Array | np.ndarray, "n h w 3"]
+    classify: Callable[[Any], Float[Array, "n 10"]], images: Num[Array | np.ndarray, "n h w 3"]
 ) -> Int[Array, "n"]:
     """Returns the numbers 0 .. 999 that stacked digits show: `classify` gives the logits of the digit in each channel
     (n h w 1), and red counts 100, green 10, blue 1."""

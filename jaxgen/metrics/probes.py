@@ -146,7 +146,7 @@ def _accuracies(
     from threadpoolctl import threadpool_limits
 
     neighbours = [k for k in (15, 7, 3, 1) if 2 * k <= len(x)]
-    probes = {  # and the settings to choose from, the smoothest first
+    probes: dict[str, tuple[Any, dict[str, Sequence[Any]]]] = {  # and the settings to choose from, the smoothest first
         "logistic": (LogisticRegression(tol=1e-3, warm_start=True), {"C": [1e-3, 0.01, 0.1, 1.0, 10.0, 100.0]}),
         "ridge": (RidgeClassifier(100), {"alpha": [1e4, 1e3, 100.0, 10.0, 1.0]}),
         "knn": (KNeighborsClassifier(1, algorithm="brute"), {"n_neighbors": neighbours}),
@@ -174,12 +174,16 @@ def _with_best(
         return clone(classifier)
     parts = list(StratifiedKFold(int(folds), shuffle=True, random_state=0).split(x, y))
     [(name, settings)] = grid.items()
+
+    def fresh() -> Any:
+        return clone(classifier)
+
     scores = []
     for fit, held_out in parts[: 1 if len(x) >= ENOUGH else None]:
-        candidate = clone(classifier)  # which starts each fit where the smoother one ended
+        candidate = fresh()  # which starts each fit where the smoother one ended
         candidates = (candidate.set_params(**{name: setting}).fit(x[fit], y[fit]) for setting in settings)
         scores.append([fitted.score(x[held_out], y[held_out]) for fitted in candidates])
-    return clone(classifier).set_params(**{name: settings[int(np.mean(scores, axis=0).argmax())]})
+    return fresh().set_params(**{name: settings[int(np.mean(scores, axis=0).argmax())]})
 
 
 def _summary(accuracies: list[float]) -> ProbeAccuracy:

@@ -45,7 +45,7 @@ def finite_units(codes: Codes, least: int = 2) -> Float[np.ndarray, "n d"]:
         raise ValueError(f"codes are (points, units): got {codes.shape}")
     if len(codes) < least:
         raise ValueError(f"{len(codes)} points: at least {least} are needed")
-    finite = np.isfinite(codes).all(0)
+    finite = np.asarray(np.isfinite(codes).all(0))
     codes = np.where(finite, codes, 0)
     _warn("units {} have values that are not finite: they count as constant", ~finite)
     _warn("units {} are constant", finite & (codes == codes[0]).all(0))
@@ -66,7 +66,7 @@ def matched(
     codes, factors = np.asarray(codes), np.asarray(factors)
     if factors.ndim != 2 or codes.ndim != 2 or len(factors) != len(codes):
         raise ValueError(f"codes (points, units) and factors (points, factors): got {codes.shape} and {factors.shape}")
-    if train is not None:
+    if train is not None and test is not None:
         if min(train, test) < 2 or train + test > len(codes):
             raise ValueError(f"{len(codes)} points: {train} to train and {test} to test are asked for, at least 2 each")
         codes, factors = codes[: train + test], factors[: train + test]
@@ -105,10 +105,10 @@ def factor_sizes_of(sizes: Sequence[int]) -> tuple[Int[np.ndarray, "k"], Int[np.
     Raises:
         ValueError: a factor without a value, or fewer than two with several.
     """
-    sizes = np.asarray(sizes, np.int64)
-    if sizes.ndim != 1 or (sizes < 1).any():
-        raise ValueError(f"factor_sizes are the numbers of values of each factor, at least 1: got {sizes.tolist()}")
-    return sizes, _varying(sizes > 1, least=2)
+    found = np.asarray(sizes, np.int64)
+    if found.ndim != 1 or (found < 1).any():
+        raise ValueError(f"factor_sizes are the numbers of values of each factor, at least 1: got {found.tolist()}")
+    return found, _varying(found > 1, least=2)
 
 
 def represented(represent: Represent, factors: Int[np.ndarray, "n k"]) -> Float[np.ndarray, "n d"]:

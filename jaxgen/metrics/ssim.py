@@ -24,8 +24,8 @@ BATCH = 250  # pairs at once
 def psnr(a: Images, b: Images) -> PerImage:
     """Returns the peak signal-to-noise ratio in decibels: -10 log10 of the mean squared error of intensities in [0, 1];
     infinite for equal images. Images are uint8, or float in [-1, 1], of one shape."""
-    a, b = (to_unit(normalise(jnp.asarray(x))) for x in (a, b))
-    return -10 * jnp.log10(jnp.square(a - b).mean((1, 2, 3)))
+    first, second = (to_unit(jnp.asarray(normalise(jnp.asarray(x)))) for x in (a, b))
+    return -10 * jnp.log10(jnp.square(first - second).mean((1, 2, 3)))
 
 
 def ssim(a: Images, b: Images) -> PerImage:
@@ -37,8 +37,8 @@ def ssim(a: Images, b: Images) -> PerImage:
     Raises:
         ValueError: unequal shapes, or images smaller than 11×11.
     """
-    a, b, _ = _intensities(a, b)
-    return _similarities(a, b)[0].mean(-1)
+    first, second, _ = _intensities(a, b)
+    return _similarities(first, second)[0].mean(-1)
 
 
 def ms_ssim(a: Images, b: Images) -> PerImage:
@@ -53,13 +53,13 @@ def ms_ssim(a: Images, b: Images) -> PerImage:
     Raises:
         ValueError: unequal shapes, or images smaller than 11×11.
     """
-    a, b, scales = _intensities(a, b)
-    product = 1.0
+    first, second, scales = _intensities(a, b)
+    product = jnp.float32(1)
     for scale, weight in enumerate(WEIGHTS[:scales], 1):
-        whole, contrast = _similarities(a, b)
+        whole, contrast = _similarities(first, second)
         similarity = jnp.maximum(contrast if scale < scales else whole, 0)  # luminance counts at the coarsest alone
         product *= similarity ** (weight / sum(WEIGHTS[:scales]))
-        a, b = (nn.avg_pool(x, (2, 2), (2, 2)) for x in (a, b))
+        first, second = (nn.avg_pool(x, (2, 2), (2, 2)) for x in (first, second))
     return product.mean(-1)
 
 
@@ -93,7 +93,8 @@ def _intensities(a: Images, b: Images) -> tuple[Array, Array, int]:
             f"SSIM compares images of one shape, of at least {WINDOW}×{WINDOW} pixels: got {a.shape} and {b.shape}"
         )
     scales = sum(min(a.shape[1:3]) >> scale >= WINDOW for scale in range(len(WEIGHTS)))
-    return to_unit(normalise(jnp.asarray(a))), to_unit(normalise(jnp.asarray(b))), scales
+    first, second = (to_unit(jnp.asarray(normalise(jnp.asarray(x)))) for x in (a, b))
+    return first, second, scales
 
 
 def _similarities(a: Array, b: Array) -> tuple[Float[Array, "b c"], Float[Array, "b c"]]:
@@ -108,4 +109,5 @@ def _similarities(a: Array, b: Array) -> tuple[Float[Array, "b c"], Float[Array,
 def _blur(x: Array, axis: int) -> Array:
     """Along one axis, without padding. XLA fuses the sum; a convolution with one channel is several times slower."""
     size = x.shape[axis] - WINDOW + 1
-    return sum(tap * jax.lax.slice_in_dim(x, i, i + size, axis=axis) for i, tap in enumerate(TAPS))
+    parts = [tap * jax.lax.slice_in_dim(x, i, i + size, axis=axis) for i, tap in enumerate(TAPS)]
+    return sum(parts, jnp.zeros(()))

@@ -85,5 +85,5 @@ def plot_eigenvalues(axes: Axes, eigenvalues: Complex[np.ndarray, "n"], label: s
     axes.set(title="eigenvalues of the game", xlabel="real part", ylabel="imaginary part")
     axes.axvline(0, color="red", linewidth=1)
     axes.axhline(0, color="grey", linewidth=0.5)
-    axes.scatter(eigenvalues.real, eigenvalues.imag, s=12, label=label)
+    axes.scatter(np.real(eigenvalues), np.imag(eigenvalues), s=12, label=label)
     axes.grid(alpha=0.3)

@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxgen.data import Dataset
@@ -18,6 +19,7 @@ def test_modes_of_three_digits_are_counted(monkeypatch):
         digits = jax.random.randint(key, (n, 1, 1, 3), 0, state)
         return jnp.broadcast_to(digits / 10, (n, 4, 4, 3))
 
-    found = stacked_evaluator(sample, Dataset({}), samples=5000)(jnp.int32(3))
+    digits = Dataset({"image": np.zeros((1, 4, 4, 1), np.uint8)})
+    found = stacked_evaluator(sample, digits, samples=5000)(jnp.int32(3))
     assert found.figures["modes_covered"] == 27 and found.counts == {"fake_samples": 5000}
     assert found.figures["reverse_kl"] == pytest.approx(jnp.log(1000 / 27), abs=0.01)

@@ -171,7 +171,7 @@ def draw_arithmetic(
         for i in np.linspace(0, len(there) - 1, min(most, len(there))).astype(int):
             columns.append(codes.mean[:n] - means[which[:n]] + means[i])
             labels.append(np.full(n, there[i]) if labelled else labels[0])
-            names.append(factor.column(there[i]))
+            names.append(factor.column(int(there[i])))
     images = decode(np.stack(columns, axis=1), np.stack(labels, axis=1))
     save_image(folder / "arithmetic.png", _grid(np.concatenate([image[:, None], images], axis=1), names))
 
