@@ -105,7 +105,7 @@ def ode_log_prob(
     The divergence is that along one random direction of ±1, an unbiased estimate (Hutchinson), exact for points (b, d).
     """
     process, values = denoiser.process, math.prod(x.shape[1:])
-    times = spaced_by_noise(process, process.timesteps, steps + 1)[::-1].copy()
+    times = spaced_by_noise(process, process.timesteps, min(steps + 1, process.timesteps))[::-1].copy()
     alpha, sigma = process.table
     directions = jax.random.rademacher(key, (1, *x.shape), x.dtype)
     if x.ndim == 2:
