@@ -35,13 +35,14 @@ def test_a_run_of_version_0_1_opens_samples_and_resumes(stored, name):
         assert len(samples) == 10 and np.isfinite(samples).all()
     main(run.experiment, ["--run", str(stored / name), "--resume", "--steps", "8", "--mesh", "1"])
     state = jaxgen.open_run(stored / name).state
-    sums = {
+    kernels = {
         jax.tree_util.keystr(path): float(np.abs(np.asarray(leaf, np.float64)).sum())
         for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+        if jax.tree_util.keystr(path) in EXPECTED[name] and jax.tree_util.keystr(path).endswith("['kernel']")
     }
-    expected = {leaf: value for leaf, value in EXPECTED[name].items() if leaf.endswith("['kernel']")}
     # Biases before a normalisation have no gradient but rounding, whose sign Adam follows.
-    assert expected and {leaf: sums[leaf] for leaf in expected} == pytest.approx(expected, rel=2e-3)
+    assert kernels == pytest.approx({leaf: EXPECTED[name][leaf] for leaf in kernels}, rel=2e-3)
+    assert len(kernels) == sum(leaf.endswith("['kernel']") for leaf in EXPECTED[name]) > 0
 
 
 @pytest.fixture(scope="module")
