@@ -366,7 +366,7 @@ class GAN:
     def _latents(self, key: Key[Array, ""], n: int, truncation: float | None) -> Float[Array, "n z"]:
         return self.prior(key, n) if truncation is None else self.prior(key, n, truncation)
 
-    def _labels(self, label: Label) -> Label:
+    def _labels(self, label: Array | None) -> Array | None:
         """The labels of G's minibatch."""
         return None if label is None else jnp.tile(label, self.generator_batch)
 
