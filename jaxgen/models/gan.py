@@ -94,9 +94,7 @@ class GAN:
     """The augmentation of all images that D sees; None: there is none."""
 
     def __post_init__(self):
-        check_game(self.loss, self.penalties)
-        if self.augmentation is not None and not isinstance(self.augmentation, Augmentation):
-            raise ValueError(f"augmentation={self.augmentation!r}: an Augmentation or None is needed")
+        check_game(self.loss, self.penalties, self.augmentation)
         for name in ("discriminator_steps", "unroll", "packing", "generator_batch", "accumulation"):
             if getattr(self, name) < (least := 0 if name == "unroll" else 1):
                 raise ValueError(f"{name}={getattr(self, name)}: at least {least} is needed")
@@ -368,7 +366,7 @@ class GAN:
     def _latents(self, key: Key[Array, ""], n: int, truncation: float | None) -> Float[Array, "n z"]:
         return self.prior(key, n) if truncation is None else self.prior(key, n, truncation)
 
-    def _labels(self, label: Label) -> Label:
+    def _labels(self, label: Array | None) -> Array | None:
         """The labels of G's minibatch."""
         return None if label is None else jnp.tile(label, self.generator_batch)
 

@@ -21,6 +21,7 @@ from jaxtyping import Array, Key, PyTree
 
 from jaxgen.losses.adversarial import AdversarialLoss
 from jaxgen.losses.penalties import Penalty
+from jaxgen.models.augmentation import Augmentation
 from jaxgen.sharding import minibatches
 
 __all__ = ["Loss", "Player", "check_game", "descend", "dropout_keys", "gradient_of", "in_training"]
@@ -147,9 +148,11 @@ def dropout_keys(key: Key[Array, ""], n: int) -> Key[Array, "n"]:
     return jax.random.split(jax.random.fold_in(key, DROPOUT), n)
 
 
-def check_game(loss: object, penalties: object) -> None:
-    """Raises a ValueError where a model's loss and penalties are not the objects that they must be, but names, say."""
+def check_game(loss: object, penalties: object, augmentation: object = None) -> None:
+    """Raises a ValueError where one of these parts of a model is not the object that it must be, but a name, say."""
     if not isinstance(loss, AdversarialLoss):
         raise ValueError(f"loss={loss!r}: an AdversarialLoss is needed, such as jaxgen.losses.hinge")
     if not isinstance(penalties, Sequence) or not all(isinstance(one, Penalty) for one in penalties):
         raise ValueError(f"penalties={penalties!r}: a tuple of Penalty is needed, such as (Penalty(jaxgen.losses.r1),)")
+    if not isinstance(augmentation, Augmentation | None):
+        raise ValueError(f"augmentation={augmentation!r}: an Augmentation or None is needed")

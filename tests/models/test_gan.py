@@ -137,13 +137,9 @@ def test_the_game_learns_a_point():
     assert float(jnp.abs(samples - (target / 127.5 - 1)).mean()) < 0.15
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"loss": "magic"}, "loss='magic': an AdversarialLoss is needed"), ({"discriminator_steps": 0}, "at least 1")],
-)
-def test_wrong_options_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        dense(**options)
+def test_wrong_options_are_refused():
+    with pytest.raises(ValueError, match="discriminator_steps=0: at least 1"):
+        dense(discriminator_steps=0)
 
 
 def test_wrong_image_shape_is_refused():

@@ -171,8 +171,6 @@ def test_generator_has_a_larger_minibatch_of_its_own():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"penalties": ("r1",)}, "a tuple of Penalty is needed"),
-        ({"penalties": losses.Penalty(losses.r1)}, "a tuple of Penalty is needed"),
         ({"unroll": -1}, "unroll=-1: at least 0"),
         ({"packing": 0}, "packing=0: at least 1"),
         ({"generator_batch": 0}, "at least 1"),
@@ -271,7 +269,6 @@ def test_augmentation_changes_what_the_discriminator_sees(augmentation):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"augmentation": "magic"}, "an Augmentation or None is needed"),
         ({"accumulation": 0}, "at least 1"),
         ({"accumulation": 2, "unroll": 1}, "accumulation must be 1"),
     ],

@@ -5,7 +5,9 @@ import optax
 import pytest
 from flax import linen as nn
 
-from jaxgen.models.player import Player, descend, dropout_keys, in_training
+from jaxgen.losses import Penalty, hinge, r1
+from jaxgen.models.augmentation import adaptive
+from jaxgen.models.player import Player, check_game, descend, dropout_keys, in_training
 
 
 class Line(nn.Module):
@@ -91,3 +93,18 @@ def test_keys_of_dropout_are_none_that_a_split_gives_and_may_come_after_it():
     split = jax.random.key_data(jax.random.split(key, 100)).tolist()
     found = jax.random.key_data(dropout_keys(key, 3)).tolist()
     assert len({tuple(one) for one in [*split, *found]}) == 103
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (("hinge", ()), "loss='hinge': an AdversarialLoss is needed"),
+        ((hinge, ("r1",)), "a tuple of Penalty is needed"),
+        ((hinge, Penalty(r1)), "a tuple of Penalty is needed"),
+        ((hinge, (), "adaptive"), "augmentation='adaptive': an Augmentation or None is needed"),
+    ],
+)
+def test_names_in_place_of_parts_are_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
+        check_game(*parts)
+    check_game(hinge, (Penalty(r1),), adaptive)
