@@ -171,7 +171,7 @@ def test_what_cannot_be_translated(runs, tmp_path, capsys):
         (stargan, ["--source", "digits"], "digits: attributes are needed"),
         (pix2pix, ["--image-size", "36"], "image size 36×36: 5 halvings need sides that are multiples of 32"),
         (pix2pix, ["--field", "286"], "image size 32×32: too small for patches of 286 pixels"),
-        (cyclegan, ["--image-size", "18"], "image size 18×18: multiples of 4"),
+        (cyclegan, ["--image-size", "18"], "image size 18×18: 2 halvings need sides that are multiples of 4"),
         (cyclegan, ["--decay-from", "5000"], "--decay-from 5000: 0 to --steps - 1 is allowed"),
         (discogan, ["--generator-steps", "0"], "generator_steps=0: at least 1"),
         (stargan, ["--source", "sprites-attributes:size"], "no attribute size; allowed are colour, shape, scale"),
