@@ -46,9 +46,11 @@ def rational_quadratic_spline(
         place = 2 * c / (-b - jnp.sqrt(jnp.maximum(jnp.square(b) - 4 * a * c, 0)))
     else:
         place = (v - left) / width
+    y = left + place * width  # the result of the inverse; forwards, x itself
     mixed = place * (1 - place)
     below = mean + bend * mixed
-    y = left + place * width if inverse else low + height * (mean * jnp.square(place) + first * mixed) / below
+    if not inverse:
+        y = low + height * (mean * jnp.square(place) + first * mixed) / below
     slope = jnp.square(mean / below) * (last * jnp.square(place) + 2 * mean * mixed + first * jnp.square(1 - place))
     log_slope = -jnp.log(slope) if inverse else jnp.log(slope)
     return jnp.where(inside, y, x), jnp.where(inside, log_slope, 0)

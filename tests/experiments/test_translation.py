@@ -151,7 +151,7 @@ def test_what_cannot_be_translated(runs, tmp_path, capsys):
     assert "text.png cannot be read" in fails(capsys, pix2pix, [*run, tmp_path / "text.png"])
     Image.new("L", (33, 32)).save(tmp_path / "odd.png")
     odd = [*run, tmp_path / "odd.png", "--keep-size"]
-    assert "image size 32×33: the sides must be multiples" in fails(capsys, pix2pix, odd)
+    assert "image size 32×33: 5 halvings need sides that are multiples" in fails(capsys, pix2pix, odd)
     wrong = ["translate", "--run", runs / "cyclegan", "--input", tmp_path]
     assert "is a run of the experiment cyclegan, not of discogan" in fails(capsys, discogan, wrong)
     assert "this model does not translate images" in fails(capsys, vae, wrong)
@@ -167,9 +167,9 @@ def test_what_cannot_be_translated(runs, tmp_path, capsys):
         ),
         (cyclegan, ["--source", "digits"], "digits: two domains are needed"),
         (stargan, ["--source", "digits"], "digits: attributes are needed"),
-        (pix2pix, ["--image-size", "36"], "image size 36×36: the sides must be multiples of 2^levels = 32"),
+        (pix2pix, ["--image-size", "36"], "image size 36×36: 5 halvings need sides that are multiples of 32"),
         (pix2pix, ["--field", "286"], "image size 32×32: too small for patches of 286 pixels"),
-        (cyclegan, ["--image-size", "18"], "image size 18×18: multiples of 4"),
+        (cyclegan, ["--image-size", "18"], "image size 18×18: 2 halvings need sides that are multiples of 4"),
         (cyclegan, ["--decay-from", "5000"], "--decay-from 5000: 0 to --steps - 1 is allowed"),
         (discogan, ["--generator-steps", "0"], "generator_steps=0: at least 1"),
         (stargan, ["--source", "sprites-attributes:size"], "no attribute size; allowed are colour, shape, scale"),

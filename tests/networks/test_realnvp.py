@@ -10,8 +10,8 @@ from jaxgen.networks import RealNVP
     ("flow", "scale"),
     [
         (RealNVP((4, 4, 1), 2, 2, 1, classes=3), 0.1),
-        (RealNVP((8, 8, 1), 3, 2, 1), 0.1),
-        # Further away splines bend so much that float32's rounding grows a hundredfold on the way back.
+        # Further from their start, many couplings and bent splines let float32's rounding grow on the way back.
+        (RealNVP((8, 8, 1), 3, 2, 1), 0.02),
         (RealNVP((4, 4, 1), 1, 2, 1, "spline"), 0.05),
     ],
     ids=["affine", "three levels", "splines"],
