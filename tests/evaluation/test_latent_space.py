@@ -85,7 +85,7 @@ def test_figures_of_a_vae_are_means_over_all_of_the_test_set(monkeypatch, classe
     test = data(30)
     networks = MLPEncoder(2, (8,), classes=classes), MLPDecoder((8, 8, 1), (8,), classes=classes)
     model = VAE(*networks, optax.adam(1e-3), classes=classes)
-    batch = test.batch(np.arange(30))
+    batch = jax.tree.map(jnp.asarray, test.batch(np.arange(30)))
     state = jax.jit(model.init)(jax.random.key(0), batch)
     found = vae_evaluator(model, test, importance_samples=10)(state)
     label = batch["label"] if classes else None
