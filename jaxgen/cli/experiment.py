@@ -1,11 +1,11 @@
 """An experiment: a config, a model, and what is measured and drawn of it. `main` gives it the full command line.
 
-    python -m experiments.NAME [PRESET] [--FLAG VALUE ...]   trains (the word `train` may stand before)
-    python -m experiments.NAME sample --run DIR              draws a grid of samples
-    python -m experiments.NAME evaluate --run DIR            computes the figures on the test set
-    python -m experiments.NAME report --run DIR              draws the pictures and report.html again
-    python -m experiments.NAME diagnose --run DIR            tells what fails in the training of a GAN
-    python -m experiments.NAME translate --run DIR --input FILE|FOLDER    translates images
+    python -m SCRIPT [PRESET] [--FLAG VALUE ...]   trains (the word `train` may stand before)
+    python -m SCRIPT sample --run DIR              draws a grid of samples
+    python -m SCRIPT evaluate --run DIR            computes the figures on the test set
+    python -m SCRIPT report --run DIR              draws the pictures and report.html again
+    python -m SCRIPT diagnose --run DIR            tells what fails in the training of a GAN
+    python -m SCRIPT translate --run DIR --input FILE|FOLDER    translates images
 
 A script of one's own is an experiment too:
 
@@ -78,7 +78,7 @@ class Experiment:
 
     @property
     def module(self) -> str | None:
-        """The dotted name of the script where it is part of a package, such as `experiments.vae`; else None."""
+        """The dotted name of the script where it is part of a package, such as `package.script`; else None."""
         folder, parts = Path(self.file).resolve().parent, [self.name]
         while (folder / "__init__.py").exists():
             folder, parts = folder.parent, [folder.name, *parts]
