@@ -24,7 +24,7 @@ DataSet = Dataset | StreamedDataset
 
 
 def draw_temperatures(
-    sample: Callable[[State, float], Float[Array, "n h w c"]],
+    sample: Callable[[State, Float[Array, ""]], Float[Array, "n h w c"]],
     state: State,
     folder: Path,
     temperatures: Sequence[float] = TEMPERATURES,
@@ -54,7 +54,7 @@ def draw_flow(
     classes = model.classes
     label = jnp.arange(COLUMNS, dtype=jnp.int32) % classes if classes else None
 
-    def sample(state: State, temperature: float) -> Array:
+    def sample(state: State, temperature: Float[Array, ""]) -> Array:
         return model.sample(state, jax.random.key(0), COLUMNS, label, temperature=temperature)
 
     draw_temperatures(sample, state, folder)
