@@ -20,12 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
-from jaxgen.evaluation.diagnosis import VERDICTS, diagnose
 from matplotlib.figure import Figure
 
 from jaxgen import losses
 from jaxgen.cli.names import ADVERSARIAL_LOSSES
 from jaxgen.data import Mixture, toy_world
+from jaxgen.evaluation.diagnosis import VERDICTS, diagnose
 from jaxgen.metrics import mode_coverage
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxgen.evaluation.classifier import classifier_extractor
-from jaxgen.evaluation.features import real_features
-from jaxgen.evaluation.samples import BATCH, SAMPLES, sampled
 
 from benchmarks.gans import Rows, draw, trained
 from experiments import dcgan, diffusion, realnvp, vae, wgan_gp
 from jaxgen.cli import open_run
+from jaxgen.evaluation.classifier import classifier_extractor
+from jaxgen.evaluation.features import real_features
+from jaxgen.evaluation.samples import BATCH, SAMPLES, sampled
 from jaxgen.metrics import features_of, sample_figures
 
 ROWS: Rows = {

@@ -17,8 +17,6 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from jaxgen.evaluation.points import POINTS
-from jaxgen.evaluation.samples import sampled
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -26,6 +24,8 @@ from PIL import Image
 from experiments import dcgan, gan, lsgan, sngan, unrolled_gan, wgan, wgan_gp
 from jaxgen.cli import main, open_run
 from jaxgen.data import toy_world
+from jaxgen.evaluation.points import POINTS
+from jaxgen.evaluation.samples import sampled
 from jaxgen.report import image_grid
 from jaxgen.training import read_metrics
 
