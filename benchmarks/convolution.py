@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -76,9 +77,8 @@ def layer(batch, size, inputs, outputs, kernel, strides):
 
     def adjoint(of):
         def compute(x, w, y):
-            args = [x, w]
-            linear = lambda a: native(*(a if i == of else b for i, b in enumerate(args)), strides)  # noqa: E731
-            return jax.linear_transpose(linear, args[of])(y)[0]
+            linear = (lambda x: native(x, w, strides)) if of == 0 else (lambda w: native(x, w, strides))
+            return jax.linear_transpose(linear, (x, w)[of])(y)[0]
 
         return compute
 
@@ -88,8 +88,8 @@ def layer(batch, size, inputs, outputs, kernel, strides):
     ours = lambda x, w, y: conv_kernel(x, y, kernel, strides)  # noqa: E731
     compare(f"adjoint in w        {name}", adjoint(1), ours, x, w, y)
     if strides > 1:
-        kernels = (gradient(f, 1) for f in (native_transpose, conv_transpose))
-        compare(f"transposed, its dw  {name}", *kernels, y, w, x)
+        theirs, ours = (gradient(f, 1) for f in (native_transpose, conv_transpose))
+        compare(f"transposed, its dw  {name}", theirs, ours, y, w, x)
     compare(f"gradient penalty    {name}", penalty(native), penalty(conv), w, x)
 
 
@@ -139,17 +139,23 @@ def gan(down, up, length=None):
     params = (generator.init(key, jnp.ones((1, 64))), discriminator.init(key, real))
     state = (params, tuple(optimiser.init(p) for p in params), jax.random.key(1))
 
+    def make(g, z) -> Any:
+        return generator.apply(g, z)
+
+    def judge(d, x) -> Any:
+        return discriminator.apply(d, x)
+
     def step(state, _):
         (g, d), (g_state, d_state), key = state
         key, noise = jax.random.split(key)
         z = jax.random.normal(noise, (batch, 64))
 
         def d_loss(d):
-            fake = discriminator.apply(d, generator.apply(g, z))
-            return jnp.mean(nn.softplus(fake)) + jnp.mean(nn.softplus(-discriminator.apply(d, real)))
+            fake = judge(d, make(g, z))
+            return jnp.mean(nn.softplus(fake)) + jnp.mean(nn.softplus(-judge(d, real)))
 
         def g_loss(g):
-            return jnp.mean(nn.softplus(-discriminator.apply(d, generator.apply(g, z))))
+            return jnp.mean(nn.softplus(-judge(d, make(g, z))))
 
         updates, d_state = optimiser.update(jax.grad(d_loss)(d), d_state)
         d = optax.apply_updates(d, updates)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +96,15 @@ class Construction:
     """The data show only this number of modes, the first ones; None: all."""
 
 
-def gan(loss, g=1e-3, d=1e-3, optimiser=ADAM, bend=None, relu=False, **options) -> GAN:
+def gan(
+    loss: str,
+    g: float | optax.GradientTransformation = 1e-3,
+    d: float | optax.GradientTransformation = 1e-3,
+    optimiser: Callable[[float], optax.GradientTransformation] = ADAM,
+    bend: Callable | None = None,
+    relu: bool = False,
+    **options: Any,
+) -> GAN:
     """Returns a GAN whose players have two layers of 128 units, with tanh and an orthogonal start as in Unrolled GAN.
 
     Args:
@@ -107,15 +116,16 @@ def gan(loss, g=1e-3, d=1e-3, optimiser=ADAM, bend=None, relu=False, **options) 
         relu: the activation is ReLU, and the start is He's.
         options: further fields of `GAN`, and `depth`, the number of the discriminator's hidden layers.
     """
-    start = {} if relu else {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
+    start: dict[str, Any] = {} if relu else {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
     depth = options.pop("depth", 2)
     generator = PointGenerator(hidden=(128, 128), **start)
     discriminator = PointDiscriminator(hidden=(128,) * depth, **start)
-    rates = (optimiser(rate) if isinstance(rate, float) else rate for rate in (g, d))
+    g, d = (optimiser(rate) if isinstance(rate, float | int) else rate for rate in (g, d))
     return GAN(
         Bent(generator, bend) if bend else generator,
         discriminator,
-        *rates,
+        g,
+        d,
         ADVERSARIAL_LOSSES[loss],
         latent=16,
         **options,
@@ -127,9 +137,13 @@ def constructions() -> list[Construction]:
     must fail."""
     momentum = functools.partial(optax.sgd, momentum=0.9)
     slow, clipped = optax.sgd(1e-3), optax.chain(optax.rmsprop(5e-4), clip_weights(0.001))
-    gp = {"penalties": (losses.Penalty(losses.gradient_penalty, 1.0),), "discriminator_steps": 3, "relu": True}
-    r1 = {"penalties": (losses.Penalty(losses.r1, 0.1),)}
-    five = {"discriminator_steps": 5}
+    gp: dict[str, Any] = {
+        "penalties": (losses.Penalty(losses.gradient_penalty, 1.0),),
+        "discriminator_steps": 3,
+        "relu": True,
+    }
+    r1: dict[str, Any] = {"penalties": (losses.Penalty(losses.r1, 0.1),)}
+    five: dict[str, Any] = {"discriminator_steps": 5}
     found = []
 
     def add(label, name, game, **options):
@@ -228,7 +242,9 @@ def train(construction: Construction, seeds: range):
 
 def world_of(construction: Construction) -> Mixture:
     """Returns the mixture that is the truth."""
-    return Mixture(toy_world(construction.world).modes, construction.scale)
+    world = toy_world(construction.world)
+    assert isinstance(world, Mixture)
+    return Mixture(world.modes, construction.scale)
 
 
 def distance(a, b) -> float:
@@ -264,7 +280,7 @@ def confirmed(construction: Construction, seen) -> dict[str, bool]:
     present = counts > 0.02 * SAMPLES
     flat = np.median(slope) * extent < 1e-2
     bad, alike = off.min() > 0.15, spread.max() < 0.15
-    return {
+    holds = {
         "divergence": False,
         "vanishing_gradient": bad and flat,
         "overpowering_discriminator": sure and bad and not flat and not alike,
@@ -273,6 +289,7 @@ def confirmed(construction: Construction, seen) -> dict[str, bool]:
         "oscillation": moved.mean() > 0.15 and moved.sum() > 2 * sliced(points[0], points[-1]) / extent and not sure,
         "healthy": present.all() and off.max() < 0.15 and near.mean() > 0.6,
     }
+    return {name: bool(value) for name, value in holds.items()}
 
 
 def draw(path: Path, matrix: np.ndarray, title: str) -> None:

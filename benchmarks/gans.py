@@ -23,7 +23,7 @@ from PIL import Image
 
 from experiments import dcgan, gan, lsgan, sngan, unrolled_gan, wgan, wgan_gp
 from jaxgen.cli import main, open_run
-from jaxgen.data import toy_world
+from jaxgen.data import Mixture, toy_world
 from jaxgen.evaluation.points import POINTS
 from jaxgen.evaluation.samples import sampled
 from jaxgen.report import image_grid
@@ -95,9 +95,11 @@ def cells(run: Path, figures: tuple[str, ...]) -> list[str]:
 
 def draw_points(axes: Axes, world: str, points: np.ndarray) -> None:
     """Draws points (n, 2) in front of those of the true distribution."""
-    axes.scatter(*toy_world(world).sample(1, POINTS)[0].T, s=1, color="0.8", linewidths=0)
+    truth = toy_world(world)
+    assert isinstance(truth, Mixture)
+    axes.scatter(*truth.sample(1, POINTS)[0].T, s=1, color="0.8", linewidths=0)
     axes.scatter(*points.T, s=1, color="C3", linewidths=0)
-    reach = 1.3 * np.abs(toy_world(world).modes).max()
+    reach = 1.3 * np.abs(truth.modes).max()
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 
 

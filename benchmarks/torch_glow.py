@@ -1,6 +1,7 @@
 """Glow in PyTorch: the structure of `jaxgen.networks.Glow`, for images of 3 channels."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -69,13 +70,13 @@ class Glow(nn.Module):
         super().__init__()
         self.smallest = side // 2**levels
         channels = [12 * 2**level for level in range(levels)]
-        self.levels = nn.ModuleList(nn.ModuleList(Step(c, width) for _ in range(steps)) for c in channels)
+        self.levels: Any = nn.ModuleList(nn.ModuleList(Step(c, width) for _ in range(steps)) for c in channels)
         self.priors = nn.ModuleList(Scaled(c // 2, c, 3) for c in channels[:-1])
         self.prior = Scaled(2 * channels[-1], 2 * channels[-1], 3)
 
-    def log_prob(self, x):
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
         """Returns the log-densities (b,) of images (b, 3, side, side), in nats."""
-        total = 0
+        total = x.new_zeros(len(x))
         for i, level in enumerate(self.levels):
             x = F.pixel_unshuffle(x, 2)
             for step in level:
@@ -91,7 +92,7 @@ class Glow(nn.Module):
             total = total + normal.sum((1, 2, 3))
         return total
 
-    def sample(self, n: int):
+    def sample(self, n: int) -> torch.Tensor:
         """Returns n images (n, 3, side, side)."""
         x = None
         for i, level in reversed(list(enumerate(self.levels))):
@@ -106,4 +107,5 @@ class Glow(nn.Module):
             for step in reversed(level):
                 x = step.inverse(x)
             x = F.pixel_shuffle(x, 2)
+        assert x is not None
         return x

@@ -16,15 +16,13 @@ __all__ = ["DEVICE", "adam", "descend", "freeze", "gradient_penalty", "steps_per
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-Adam = torch.optim.Adam
 
-
-def adam(*networks: nn.Module, rate: float, b1: float, b2: float = 0.999) -> Adam:
+def adam(*networks: nn.Module, rate: float, b1: float, b2: float = 0.999) -> torch.optim.Adam:
     """Returns one fused Adam for the parameters of all `networks`."""
     return torch.optim.Adam(nn.ModuleList(networks).parameters(), rate, (b1, b2), fused=True)
 
 
-def descend(optimiser: Adam, loss: torch.Tensor) -> torch.Tensor:
+def descend(optimiser: torch.optim.Adam, loss: torch.Tensor) -> torch.Tensor:
     """Takes a step of the optimiser on the loss and returns the loss, which stays on the device."""
     optimiser.zero_grad()
     loss.backward()

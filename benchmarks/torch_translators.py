@@ -80,13 +80,13 @@ def translator(channels: int, blocks: int, *, reflect: bool, affine: bool) -> nn
     def residual():
         return Residual(conv(256, 256, 3), norm(256), nn.ReLU(), conv(256, 256, 3), norm(256))
 
-    size, more = (3, {"output_padding": 1}) if reflect else (4, {})
+    size, padding = (3, 1) if reflect else (4, 0)
     layers = [conv(channels, 64, 7), norm(64), nn.ReLU()]
     for a, b in ((64, 128), (128, 256)):
         layers += [nn.Conv2d(a, b, size, 2, 1, bias=reflect), norm(b), nn.ReLU()]
     layers += [residual() for _ in range(blocks)]
     for a, b in ((256, 128), (128, 64)):
-        layers += [nn.ConvTranspose2d(a, b, size, 2, 1, bias=reflect, **more), norm(b), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(a, b, size, 2, 1, padding, bias=reflect), norm(b), nn.ReLU()]
     return nn.Sequential(*layers, conv(64, 3, 7), nn.Tanh())
 
 

@@ -26,7 +26,9 @@ def noise(system: str) -> dict[str, np.ndarray]:
     size = SYSTEMS[system][1]
     draw = np.random.default_rng(0)
     names = {"Pix2Pix": ["source", "target"], "StarGAN": ["image"]}.get(system, ["a", "b"])
-    arrays = {name: draw.integers(0, 256, (EXAMPLES, size, size, 3)).astype(np.uint8) for name in names}
+    arrays: dict[str, np.ndarray] = {
+        name: draw.integers(0, 256, (EXAMPLES, size, size, 3)).astype(np.uint8) for name in names
+    }
     if system == "StarGAN":
         arrays["attributes"] = draw.integers(0, 2, (EXAMPLES, ATTRIBUTES)).astype(np.int32)
     return arrays
