@@ -328,7 +328,7 @@ def main() -> None:
             if construction.label in truths:
                 matrix[ROWS.index(construction.label), COLUMNS.index(found.verdict)] += 1
             else:
-                verdicts[-1] += f" (astray: it is {' or '.join(truths) or 'none of these'})"
+                verdicts[-1] += f" (astray: {'it is ' + ' or '.join(truths) if truths else 'no label fits'})"
                 astray.append(found.verdict in truths)
             if options.verbose and found.verdict != construction.label:
                 print(found)
