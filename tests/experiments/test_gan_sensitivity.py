@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from experiments import gan_sensitivity as script
+from jaxgen import losses
 from jaxgen.training.command_line import run_script
 
 
@@ -14,7 +15,7 @@ def run(*args):
 
 
 def test_every_setting_has_its_number_of_modes(tmp_path, monkeypatch):
-    monkeypatch.setattr(script, "METHODS", {"unrolled GAN": {"loss": "minimax", "unroll": 1}})
+    monkeypatch.setattr(script, "METHODS", {"unrolled GAN": {"loss": losses.minimax, "unroll": 1}})
     flags = [
         "--steps",
         3,
