@@ -10,6 +10,7 @@ from PIL import Image
 from support import SHORT, fails
 
 from experiments import beta_vae, cgan, gan, vae
+from jaxgen.evaluation import Evaluation
 from jaxgen.training.experiment import main
 
 EXPERIMENTS = {
@@ -62,7 +63,7 @@ def test_commands_on_a_run(runs, capsys):
 
 
 def test_infinite_figures_are_stored_as_standard_json(runs):
-    endless = replace(vae.experiment, evaluator=lambda *_: lambda state: {"test_nll": float("inf")})
+    endless = replace(vae.experiment, evaluator=lambda *_: lambda state: Evaluation({"test_nll": float("inf")}))
     main(endless, ["evaluate", "--run", str(runs / "vae")])
     assert json.loads((runs / "vae" / "evaluation.json").read_text())["test_nll"] == "Infinity"
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from experiments import linear_probe as script
 from jaxgen.data import Dataset
+from jaxgen.evaluation import Evaluation
 from jaxgen.metrics.probes import PROBES
 from jaxgen.training.command_line import run_script
 
@@ -51,7 +52,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(script, "FLAGS", {"digits": {"vae": vae, "beta_vae": vae, "infogan": gan, "gan": gan}})
     monkeypatch.setattr(script, "SHOWN", 40)
     for module in script.MODELS.values():  # what a model's own script evaluates and draws is tested with it
-        quiet = {"evaluator": lambda *_: lambda state: {}, "pictures": lambda *_: None}
+        quiet = {"evaluator": lambda *_: lambda state: Evaluation({}), "pictures": lambda *_: None}
         monkeypatch.setattr(module, "experiment", replace(module.experiment, **quiet))
 
 
