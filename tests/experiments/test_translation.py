@@ -28,10 +28,10 @@ EXPERIMENTS = {
 def small(small_classifier):
     """StarGAN's classifiers learn for 30 steps, its data are few."""
     from jaxgen.data import attributes
+    from jaxgen.evaluation import classifier
 
     with pytest.MonkeyPatch.context() as patch:
-        train = stargan.train_classifier
-        patch.setattr(stargan, "train_classifier", lambda data, fit: train(data, fit, steps=30))
+        patch.setattr(classifier, "STEPS", 30)
         patch.setattr(attributes, "SPRITES", {"train": 200, "test": 40})
         yield
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,11 +63,11 @@ def draw_flow(
     encode = jax.jit(lambda image, label: model.encode(state, image, label if classes else None))
     decode_flat = jax.jit(lambda z, label: model.decode(state, z, label if classes else None))
 
-    def posterior(image: Array, label: Array) -> tuple[Array, Array]:
+    def posterior(image: Any, label: Any) -> tuple[Array, Array]:
         z = encode(image, label)
         return z, jnp.ones_like(z)
 
-    def decode(z: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def decode(z: np.ndarray, label: Any) -> np.ndarray:
         labels = np.broadcast_to(label, z.shape[:-1]).reshape(-1)
         images = decode_flat(z.reshape(-1, z.shape[-1]), labels)
         return np.asarray(images).reshape(*z.shape[:-1], *images.shape[1:])
