@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -13,6 +14,7 @@ from jaxgen.cli.flags import parse
 from jaxgen.cli.opened import OnRun
 from jaxgen.cli.sampling import Drawn
 from jaxgen.evaluation import Evaluation
+from jaxgen.pixels import to_uint8
 from jaxgen.report import draw_samples, image_grid, pictures_of, plot_curves, save_image, write_page
 from jaxgen.training import read_metrics, summary
 from jaxgen.types import State
@@ -56,7 +58,9 @@ def draw_report(
 
 
 def picture_of(made: Drawn) -> UInt8[np.ndarray, "h w c"]:
-    """Returns the grid of samples; points are drawn as a scatter."""
+    """Returns the grid of samples; points are drawn as a scatter, and one image stands by itself, pixel for pixel."""
+    if made.images.ndim == 4 and len(made.images) == 1:
+        return np.asarray(to_uint8(jnp.asarray(made.images[0])))
     if made.names:
         return image_grid(made.images, made.columns, smallest=64, names=made.names)
     return draw_samples(made.images, made.columns)

@@ -98,9 +98,8 @@ def test_wrong_arguments_are_named(learned, photo, capsys, tmp_path):
     assert "--alpha" in fails(capsys, singan, ["animate", *run, "--alpha", "2"])
     new = ["--mesh", "1", "--run", tmp_path / "new"]
     assert "at least 30 pixels" in fails(capsys, singan, ["--source", f"image:{photo}", "--smallest", "30", *new])
-    assert "the model is of one" in fails(
-        capsys, singan, ["--source", "digits", "--image-size", "20", "--smallest", "13", *new]
-    )
+    many = ["--source", "digits", "--image-size", "20", "--smallest", "13", *new]
+    assert "digits: 1497 images, but the model learns from one" in fails(capsys, singan, many)
     assert "an image is needed" in fails(capsys, singan, ["--source", "ring", *new])
     assert "cannot be read" in fails(capsys, singan, ["--source", "image:nothing.png", *new])
     assert "--batch-size" in fails(capsys, singan, ["--batch-size", "2", *new])
