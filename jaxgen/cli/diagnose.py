@@ -5,8 +5,9 @@ import numpy as np
 from jaxgen.cli.experiment import Experiment
 from jaxgen.cli.flags import parse
 from jaxgen.cli.opened import OnRun
-from jaxgen.evaluation import diagnosis, game_eigenvalues
-from jaxgen.report import plot_diagnosis
+from jaxgen.evaluation import diagnose as diagnosed
+from jaxgen.evaluation import game_eigenvalues
+from jaxgen.evaluation.pictures import draw_diagnosis
 from jaxgen.training import read_metrics
 
 __all__ = ["diagnose"]
@@ -31,7 +32,7 @@ def diagnose(experiment: Experiment, args: list[str]) -> None:
         eigenvalues, note = game_eigenvalues(run.model, run.state, batch), ""
     except ValueError as too_large:
         eigenvalues, note = None, f"note      {too_large}\n"
-    found = diagnosis.diagnose(records, training.label_names, eigenvalues)
-    plot_diagnosis(run.path / "diagnosis.png", records, found, eigenvalues)
+    found = diagnosed(records, training.label_names, eigenvalues)
+    draw_diagnosis(run.path / "diagnosis.png", records, found, eigenvalues)
     print(f"{found}\n{note}", end="")
     print(f"figure    {run.path / 'diagnosis.png'}")

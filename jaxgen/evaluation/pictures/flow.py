@@ -54,7 +54,7 @@ def draw_flow(
     classes = model.classes
     label = jnp.arange(COLUMNS, dtype=jnp.int32) % classes if classes else None
 
-    def sample(state: State, temperature: float) -> Array:
+    def sample(state: State, temperature: float | Array) -> Array:
         return model.sample(state, jax.random.key(0), COLUMNS, label, temperature=temperature)
 
     draw_temperatures(sample, state, folder)
@@ -62,7 +62,7 @@ def draw_flow(
     encode = jax.jit(lambda image, label: model.encode(state, image, label if classes else None))
     decode_flat = jax.jit(lambda z, label: model.decode(state, z, label if classes else None))
 
-    def posterior(image: Array, label: Array) -> tuple[Array, Array]:
+    def posterior(image: Array | np.ndarray, label: Array | np.ndarray | None) -> tuple[Array, Array]:
         z = encode(image, label)
         return z, jnp.ones_like(z)
 
