@@ -116,9 +116,7 @@ class CycleGAN(TwoDomains):
             raise ValueError(
                 f"domains of {shapes['a'][-1]} and {shapes['b'][-1]} channels: identity_weight=0 is needed"
             )
-        pools: dict[Domain, ImagePool] = {
-            name: ImagePool.empty(self.pool_size, shape) for name, shape in shapes.items()
-        }
+        pools: dict[Domain, ImagePool] = {name: ImagePool.empty(self.pool_size, shapes[name]) for name in OTHER}
         return CycleGANState(jnp.int32(0), key, *self.players(players_key, batch), pools)
 
     def step(self, state: CycleGANState, batch: Batch) -> tuple[CycleGANState, Metrics]:
