@@ -57,6 +57,8 @@ class GANState(struct.PyTreeNode):
 class GAN:
     """A generator G and a discriminator D in a game.
 
+    Networks without dropout and batch statistics may lack the argument `train`, see `jaxgen.networks.calls`.
+
     A subclass for a discriminator with several heads overrides `logits`, which picks the judgement out of the
     discriminator's output, and `extra_loss`, which may read the rest; `InfoGAN` is one.
     """
