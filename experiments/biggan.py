@@ -62,7 +62,7 @@ class BigGANConfig(TruncationOptions, DecayOptions, GameConfig):
 
     retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "packing", "conditional"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(0, self, "orthogonal")
         if self.deep and not self.embedding:
             raise ValueError("--embedding None: BigGAN-deep needs one")

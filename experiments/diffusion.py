@@ -79,7 +79,7 @@ class DiffusionConfig(ConditionalOptions, SamplerOptions, SampleOptions, MirrorO
     cosine_decay: bool = True
     """Let the learning rate fall to 0 over the run, by a cosine."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "width", "blocks", "timesteps")
         positive(self, "learning_rate")
         check_share(self, "warmup")

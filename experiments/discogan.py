@@ -31,7 +31,7 @@ class DiscoGANConfig(TranslationConfig):
     weight_decay: float = 1e-5
     """The weight decay of Adam, for both players."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "generator_steps")
         at_least(0, self, "first_rate", "rate", "weight_decay")
         check_share(self, "curriculum")

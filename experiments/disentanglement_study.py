@@ -76,7 +76,7 @@ class Study:
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         weights = {flag: getattr(self, flag) for flag in METHODS.values()}
         if not any(weights.values()):
             raise ValueError(f"nothing to train: one of {', '.join(map(flag_of, weights))} needs a value")

@@ -187,7 +187,7 @@ class Failures:
     overwrite: bool = False
     """Delete what the run folder holds."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.seed < 2**32:
             raise ValueError(f"--steps {self.steps} --seed {self.seed}: at least 1, and 0 to 2**32 - 1 are allowed")
 

@@ -53,7 +53,7 @@ class Sensitivity:
     seed: int = 0
     """Of the parameters, the noise and the data."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("learning_rates", "b1s", "discriminator_steps"):
             if not getattr(self, name):
                 raise ValueError(f"--{name.replace('_', '-')}: at least one value is needed")

@@ -45,7 +45,7 @@ class InfoGANConfig(DecayOptions, GameConfig):
     convolutional: ClassVar[bool] = False  # most weights are dense: one device, where all cores multiply, is faster
     retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "packing", "conditional", "truncation"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "categories")
         at_least(0, self, "continuous")
         super().__post_init__()

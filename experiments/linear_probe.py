@@ -107,7 +107,7 @@ class LinearProbe:
     seed: int = 0
     """Of the models and the draws."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.draws < 1 or not 0 <= self.seed < 2**32:
             raise ValueError(f"--draws {self.draws} --seed {self.seed}: at least 1, and 0 to 2**32 - 1 are allowed")
 

@@ -39,7 +39,7 @@ class Pix2PixConfig(TranslationConfig):
     l1_weight: float = 100.0
     """λ, the weight of the L1 loss."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "levels")
         at_least(0, self, "l1_weight")
         super().__post_init__()

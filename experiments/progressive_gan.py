@@ -47,7 +47,7 @@ class ProgressiveGANConfig(PackingOptions, TruncationOptions, GameConfig):
 
     retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "conditional", "linear_decay"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "stage_images", "widest")
         if min(self.factors, default=1) < 1:
             raise ValueError(f"--factors {' '.join(map(str, self.factors))}: at least 1 is needed")

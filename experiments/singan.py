@@ -76,7 +76,7 @@ class SinGANConfig(Config):
     """The decay of Adam's first moment."""
     eval_every: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.batch_size != 1 or self.seeds != 1:
             raise ValueError("--batch-size, --seeds: 1 is needed, of a model of one image")
         if not 0 < self.factor < 1:

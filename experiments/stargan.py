@@ -43,7 +43,7 @@ class StarGANConfig(TranslationConfig):
     penalty_weight: float = 10.0
     """λ, the weight of the gradient penalty."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "levels", "discriminator_steps")
         at_least(0, self, "blocks", "classification_weight", "reconstruction_weight", "penalty_weight")
         super().__post_init__()

@@ -93,7 +93,7 @@ class GameConfig(SampleOptions, MirrorOptions, Config):
     augmentation: Literal[("none", *AUGMENTATIONS)] = "none"
     """How all that the discriminator sees is augmented, for few data; `adaptive`: as much as it overfits."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "width", "discriminator_width", "latent", "penalty_every")
         positive(self, "generator_learning_rate", "discriminator_learning_rate")
         super().__post_init__()
@@ -138,7 +138,7 @@ class TruncationOptions(EvaluationOptions):
     truncation: float | None = None
     """Draw latents again until none of their units is further from 0: less varied samples of higher quality."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.truncation is not None:
             positive(self, "truncation")
         super().__post_init__()
@@ -169,7 +169,7 @@ class GANSampling(ByLabel):
     """The number of minibatches of samples over which the generator's batch statistics are computed anew; 0: they are
     those of training."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.truncation is not None:
             positive(self, "truncation")
         at_least(0, self, "standing_statistics")

@@ -37,7 +37,7 @@ class SamplerOptions(EvaluationOptions):
     guidance: float = 0.0
     """The scale of classifier-free guidance; 0: none."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "sampling_steps")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"--eta {self.eta}: 0 to 1 is allowed")
@@ -75,7 +75,7 @@ class Compared(OnRun):
     eval_samples: int = 10_000
     """The number of samples that the figures are computed from."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.eval_samples < BATCH or self.eval_samples % BATCH:
             raise ValueError(f"--eval-samples {self.eval_samples}: a multiple of {BATCH} is needed")
 

@@ -35,7 +35,7 @@ class DrawsOptions(EvaluationOptions):
     temperature: float = 1.0
     """The standard deviation of the latents of samples."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "draws")
         at_least(0, self, "temperature")
         super().__post_init__()
@@ -70,7 +70,7 @@ class FlowConfig(ConditionalOptions, DrawsOptions, MirrorOptions, Config):
     levels: int = 2
     """Scales (L); on the way to the next the image becomes half the size."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "flow_steps", "levels")
         positive(self, "learning_rate")
         check_share(self, "warmup")
@@ -89,7 +89,7 @@ class FlowSampling(ByLabel):
     temperature: float = 1.0
     """The standard deviation of the latents; by default the run's."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(0, self, "temperature")
 
     def options(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class TranslationConfig(MirrorOptions, Config):
     decay_from: float = 1.0
     """The share of the steps after which the learning rates begin to fall, to 0 at the last; 1: they stay."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "width", "discriminator_width")
         positive(self, "learning_rate")
         if not 0 <= self.decay_from <= 1:

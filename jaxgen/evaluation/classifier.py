@@ -155,7 +155,7 @@ def classifier_extractor(
 
 def trained_classifier(
     train: Dataset | StreamedDataset, *, steps: int | None = None, batch_size: int = 128
-) -> tuple[ClassifierNetwork, dict]:
+) -> tuple[ClassifierNetwork, dict[str, Any]]:
     """Returns the network of `train_classifier` and its parameters, on the host. The arguments and errors are the
     same."""
     if not train.classes:

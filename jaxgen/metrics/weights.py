@@ -56,7 +56,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: another suffix, no such file, a damaged one, or one that holds anything but tensors by name.
     """
     path = Path(path)
-    readers: dict[str, Callable] = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch}
+    readers: dict[str, Callable[..., Any]] = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch}
     if path.suffix not in readers:
         raise ValueError(f"{path}: weights are read from {', '.join(readers)} files")
     try:
@@ -106,7 +106,7 @@ class _Tensor(NamedTuple):
 class _Unpickler(pickle.Unpickler):
     """Knows the names that a dictionary of tensors needs, each as a harmless thing of this file."""
 
-    def __init__(self, file: io.BytesIO):
+    def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.storages: dict[str, _Storage] = {}
 
