@@ -1,7 +1,7 @@
 """InfoGAN (Chen et al. 2016, arXiv:1606.03657): codes that the images reveal, found without labels.
 
 python -m experiments.infogan                  real digits, 16×16
-python -m experiments.infogan mnist            28×28, the paper's networks: 62 noise, a category of 10, two in [-1, 1]
+python -m experiments.infogan mnist            28×28, the paper's networks, 62 units of noise, 10 categories, 2 codes
 """
 
 from dataclasses import dataclass

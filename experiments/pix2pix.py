@@ -2,7 +2,7 @@
 
 python -m experiments.pix2pix                       outlines of real digits, to be filled, 32×32
 python -m experiments.pix2pix colour                grey patches of a photograph, to be coloured, 64×64
-python -m experiments.pix2pix edges                 edges of them, to be painted
+python -m experiments.pix2pix edges                 edges of the patches, to be painted
 python -m experiments.pix2pix facades --source paired-reverse:PATH      the paper's settings, 256×256
 python -m experiments.pix2pix translate --run DIR --input FILE|FOLDER
 """

@@ -57,23 +57,23 @@ class GameConfig(SampleOptions, MirrorOptions, Config):
     """The channels of the convolutional players at full size, or for points the units of a layer; by default those of
     the paper."""
     discriminator_width: int | None = None
-    """The same of the discriminator, where it is not `width`."""
+    """The same for the discriminator; by default `width`."""
     latent: int = 100
     """The number of latent units."""
     loss: Literal[tuple(ADVERSARIAL_LOSSES)] = "non_saturating"
     """The game; `minimax` is Algorithm 1 with the generator's log(1 - D(G(z)))."""
     discriminator_steps: int = 1
-    """Steps of the discriminator for each of the generator: k of Algorithm 1."""
+    """The number of steps of the discriminator for each of the generator: k of Algorithm 1."""
     penalty: tuple[Literal[tuple(PENALTIES)], ...] = ()
     """Penalties that are added to the discriminator's loss."""
     penalty_weight: float = 10.0
     """The weight of each penalty: λ or γ."""
     penalty_every: int = 1
-    """Compute the penalties at every step of this number only, weighed by it (lazy regularisation)."""
+    """The interval in steps at which the penalties are computed, and by which they are weighed (lazy regularisation)."""
     clip: float | None = None
-    """Clip the discriminator's weights to this after each step (WGAN)."""
+    """The largest absolute value of the discriminator's weights, to which each step clips them (WGAN)."""
     unroll: int = 0
-    """Steps of the discriminator that the generator sees ahead (Unrolled GAN)."""
+    """The number of steps of the discriminator that the generator sees ahead (Unrolled GAN)."""
     optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
     """The optimiser of both players."""
     generator_learning_rate: float = 2e-4
@@ -91,7 +91,8 @@ class GameConfig(SampleOptions, MirrorOptions, Config):
     accumulation: int = 1
     """Take each batch in this number of parts, whose gradients are averaged: the same step in less memory."""
     augmentation: Literal[("none", *AUGMENTATIONS)] = "none"
-    """How all that the discriminator sees is augmented, for few data; `adaptive`: as much as it overfits."""
+    """How the images that the discriminator sees are augmented, for small data sets; `adaptive` augments the more, the
+    more it overfits."""
 
     def __post_init__(self) -> None:
         at_least(1, self, "width", "discriminator_width", "latent", "penalty_every")

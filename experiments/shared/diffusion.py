@@ -98,7 +98,7 @@ def compare(
         sample = partial(model.sample, **arguments)
         figures = sample_evaluator(run.config, sample, data, model.classes, flags.eval_samples)(run.state)
         began = time.perf_counter()
-        images = next(sampled(sample, run.state, BATCH, classes=model.classes))  # compiled by now
+        images = next(sampled(sample, run.state, BATCH, classes=model.classes))  # the program is compiled already
         found[variant] = {"seconds": time.perf_counter() - began, **figures.figures, **figures.counts}
         rows.append(images[:columns])
         shown = [key for key in ("seconds", "fid", "precision", "recall", "label_accuracy") if key in found[variant]]
@@ -186,7 +186,7 @@ class Use(OnRun):
         if self.label is not None and not 0 <= self.label < model.classes:
             raise ValueError(f"--label {self.label}: this run has {model.classes} classes, from 0")
         image = jnp.asarray(read_image(self.input, model.shape[-1], tuple(model.shape[:2])))
-        hidden = model.classes if self.label is None else self.label  # the label of none
+        hidden = model.classes if self.label is None else self.label  # the label that stands for none
         label = jnp.full(self.n, hidden, jnp.int32) if model.classes else None
         return run, jnp.tile(image[None], (self.n, 1, 1, 1)), label
 

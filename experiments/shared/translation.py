@@ -65,7 +65,8 @@ class TranslationConfig(MirrorOptions, Config):
 
 
 def adam(config: TranslationConfig, updates: int = 1, weight_decay: float = 0.0) -> optax.GradientTransformation:
-    """Returns the optimiser of a player that is updated `updates` times a step; weight decay is Adam's first, as L2."""
+    """Returns the optimiser of a player that is updated `updates` times a step. Weight decay is added to the
+    gradient, as an L2 penalty is."""
     rate: Any = config.learning_rate
     if config.decay_from < 1:
         first = round(config.decay_from * config.steps)
@@ -148,6 +149,6 @@ class DomainSampling(RowSampling):
 
 
 def to_either(model: TwoDomains, data: Any, state: State, key: Key[Array, ""], image: Array) -> dict[str, Array]:
-    """Translates an image to both domains: which is its own the user knows."""
+    """Translates an image to both domains, since only the user knows which is its own."""
     channels = {name: data.example[name].shape[-1] for name in OTHER}
     return {to: model.translate(state, image, to) for to, of in OTHER.items() if image.shape[-1] == channels[of]}

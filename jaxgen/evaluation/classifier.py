@@ -44,7 +44,7 @@ __all__ = [
     "trained_classifier",
 ]
 
-STEPS = 1500  # of training, where the caller says nothing else
+STEPS = 1500  # the training steps, where the caller names no number
 BATCH = 500  # images that are read at once
 CHECKPOINT_EVERY = 250  # steps
 

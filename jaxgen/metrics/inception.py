@@ -21,10 +21,8 @@ from jaxgen.metrics.weights import read_weights
 __all__ = ["InceptionV3", "load_inception", "resize"]
 
 SIZE = 299
-KERNELS: dict[int, tuple[int, ...]] = {
-    4: (2, 3, 1, 0),
-    2: (1, 0),
-}  # PyTorch's axes (out, in, ...) to Flax's, by their number
+# From PyTorch's axes (out, in, ...) to Flax's, by the number of axes.
+KERNELS: dict[int, tuple[int, ...]] = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 
 class _Norm(nn.Module):
