@@ -59,7 +59,7 @@ class CodeSampling(ByLabel):
     """The continuous codes, which were trained in [-1, 1]; by default random."""
 
     def classes(self, model: Any) -> int:
-        """The number of categories of the first categorical code."""
+        """Returns the number of categories of the first categorical code."""
         return sum(model.categorical[:1])
 
     def draw(self, model: Any, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:

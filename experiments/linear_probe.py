@@ -143,7 +143,7 @@ def configs_of(config: LinearProbe) -> dict[str, Any]:
                 found[name] = replace(found[name], source=config.source)
     if len(sources := sorted({one.source for one in found.values()})) > 1:
         raise ValueError(
-            f"the models are trained on {' and '.join(sources)}: give runs, and a preset or --source, with the same data"
+            f"the models are trained on {' and '.join(sources)}: give runs, and a preset or --source, of one"
         )
     return found
 

@@ -147,7 +147,7 @@ class SinGANSampling(Sampling):
     """The height and width of the images; by default those of the finest scale."""
 
     def options(self) -> dict[str, Any]:
-        """The size."""
+        """Returns the size."""
         return {"size": self.size}
 
     def draw(self, model: SinGAN, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:

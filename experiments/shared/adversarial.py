@@ -69,7 +69,7 @@ class GameConfig(SampleOptions, MirrorOptions, Config):
     penalty_weight: float = 10.0
     """The weight of each penalty: λ or γ."""
     penalty_every: int = 1
-    """The interval in steps at which the penalties are computed, and by which they are weighed (lazy regularisation)."""
+    """The steps between computations of the penalties, by which they are then weighed (lazy regularisation)."""
     clip: float | None = None
     """The largest absolute value of the discriminator's weights, to which each step clips them (WGAN)."""
     unroll: int = 0
@@ -129,7 +129,7 @@ class ConditionalOptions(Checked):
     """Whether labels condition the model."""
 
     conditional: bool = False
-    """Give the label to both players."""
+    """Condition the model on the labels."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class GANSampling(ByLabel):
         at_least(0, self, "standing_statistics")
 
     def options(self) -> dict[str, Any]:
-        """The truncation, where there is one."""
+        """Returns the truncation, where there is one."""
         return {} if self.truncation is None else {"truncation": self.truncation}
 
     def draw(self, model: Any, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:

@@ -64,7 +64,7 @@ class DiffusionSampling(ByLabel):
     """The scale of classifier-free guidance; 0: none."""
 
     def options(self) -> dict[str, Any]:
-        """The sampler and the guidance."""
+        """Returns the sampler and the guidance."""
         return {"sampler": sampler_of(self.sampler, self.sampling_steps, self.eta), "guidance": self.guidance}
 
 

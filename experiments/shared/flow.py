@@ -93,7 +93,7 @@ class FlowSampling(ByLabel):
         at_least(0, self, "temperature")
 
     def options(self) -> dict[str, Any]:
-        """The temperature."""
+        """Returns the temperature."""
         return {"temperature": self.temperature}
 
 

@@ -1,6 +1,6 @@
 """The settings of a run: a typed dataclass whose fields are the flags of the command line.
 
-An experiment's config inherits from `Config` and from those groups of settings that it has a use for:
+An experiment's config inherits from `Config` and from the groups of settings that it uses:
 
     @dataclass(frozen=True)
     class MyConfig(MirrorOptions, Config):

@@ -1,4 +1,4 @@
-"""An experiment: a config, a model, and what is measured and drawn of it. `main` gives it the full command line.
+"""An experiment is a config, a model, and what is measured and drawn of it. `main` gives it the full command line.
 
     python -m SCRIPT [PRESET] [--FLAG VALUE ...]   trains (the word `train` may stand before)
     python -m SCRIPT sample --run DIR              draws a grid of samples
@@ -7,7 +7,7 @@
     python -m SCRIPT diagnose --run DIR            tells what fails in the training of a GAN
     python -m SCRIPT translate --run DIR --input FILE|FOLDER    translates images
 
-A script of one's own is an experiment too:
+Your own script is an experiment too:
 
     experiment = Experiment(__file__, {"digits": MyConfig()}, build, evaluator, doc=__doc__)
 

@@ -1,4 +1,4 @@
-"""Scripts that are no experiment of one model: studies that train several, or compare runs."""
+"""Scripts that train several models or compare runs, instead of being an experiment with one model."""
 
 import dataclasses
 import sys

@@ -1,4 +1,4 @@
-"""The command `train`: trains, evaluates, draws."""
+"""The command `train`: trains a model, evaluates it, and draws its pictures."""
 
 import warnings
 from collections.abc import Mapping

@@ -48,7 +48,7 @@ VERSION = 1001
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors by name of a `.safetensors` file, or of a state dict in a `.pth` or `.pt` file.
+    """Returns the tensors by name of a `.safetensors` file, or of a state dict in a `.pth` or `.pt` file.
 
     PyTorch's files of the zip format (since 1.6) and of the one before are read. The arrays are read-only.
 
@@ -97,7 +97,7 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
     def array(self, memory: bytes) -> np.ndarray:
-        """The values in `memory`; NumPy checks that they lie within it."""
+        """Returns the values in `memory`; NumPy checks that they lie within it."""
         dtype = jnp.dtype(self.storage.dtype)
         size = dtype.itemsize
         return np.ndarray(self.shape, dtype, memory, self.offset * size, [stride * size for stride in self.strides])

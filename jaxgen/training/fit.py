@@ -158,13 +158,13 @@ class _Intervals:
         return step == self.steps or bool(every and step % every == 0)
 
     def next(self, step: int, end: int) -> int:
-        """The first step after `step` at which anything is due, `end` at the latest."""
+        """Returns the first step after `step` at which anything is due, `end` at the latest."""
         return min(end, *(step - step % n + n for n in (self.log, self.checkpoint, self.evaluation) if n))
 
 
 class _Log:
-    """Everything that a run reports to: its folder, and the logger of the user. Of several processes only the first
-    reports."""
+    """Everything that a run reports to: its folder, and the logger of the user. Where there are several processes, only
+    the first reports."""
 
     def __init__(
         self,
