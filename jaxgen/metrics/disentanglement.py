@@ -186,14 +186,14 @@ def irs(codes: Codes, factors: Factors, quantile: float | int = 0.99) -> float:
 
 
 def active_units(codes: Codes, threshold: float | int = 0.01) -> Bool[np.ndarray, "d"]:
-    """Returns which units of the posterior means vary over the data, by a variance above `threshold` (Burda et al. 2016,
-    arXiv:1509.00519, section 5)."""
+    """Returns which units of the posterior means vary over the data, by a variance above `threshold` (Burda et al.
+    2016, arXiv:1509.00519, section 5)."""
     return finite_units(codes).var(0) > threshold
 
 
 def total_correlation(covariance: Covariance) -> float:
-    """Returns KL(N(0, C) ‖ Π N(0, C_ii)) = -½ log det of the correlation matrix, in nats. It is infinite where a unit is
-    a linear function of others, which happens with no more points than units. Units of variance 0 do not count."""
+    """Returns KL(N(0, C) ‖ Π N(0, C_ii)) = -½ log det of the correlation matrix, in nats. It is infinite where a unit
+    is a linear function of others, which happens with no more points than units. Units of variance 0 do not count."""
     covariance = np.asarray(covariance, np.float64)
     scale = np.sqrt(np.diag(covariance))
     kept = scale > 0
@@ -238,8 +238,8 @@ def disentanglement_scores(
     bins: int = 20,
     seed: int = 0,
 ) -> dict[str, float]:
-    """Returns all figures of a representation by name: beta_vae, factor_vae, mig, sap, dci_disentanglement, dci_completeness,
-    dci_informativeness, modularity, explicitness, irs, those of `unsupervised_scores`, active_units (their number), and
+    """Returns all figures of a representation by name: beta_vae, factor_vae, mig, sap, dci_disentanglement,
+    dci_completeness, dci_informativeness, modularity, explicitness, irs, those of `unsupervised_scores`, active_units (their number), and
     the numbers train_points and test_points.
 
     represent:    (n, k) classes of factors -> (n, d) codes, of 2.9 million points at the default numbers
