@@ -218,7 +218,8 @@ def pictures(config: DiffusionConfig, model: Diffusion, state: State, train: Any
     draw_walks(generate, state, tuple(model.shape), run, key=walk_key, classes=model.classes)
     batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), 10)).astype(int))
     fill = partial(model.inpaint, sampler=DDIM(min(100, config.timesteps), 1.0), guidance=config.guidance)
-    draw_inpainting(fill, state, batch["image"], batch["label"] if model.classes else None, run)
+    label = jnp.asarray(batch["label"]) if model.classes else None
+    draw_inpainting(fill, state, batch["image"], label, run)
     draw_neighbours(partial(model.sample, **sampling(config)), state, train, run, classes=model.classes)
 
 

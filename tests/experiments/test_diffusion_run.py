@@ -52,7 +52,7 @@ def test_sampling_is_chosen_after_training(run, capsys, tmp_path):
     assert (picture() != picture("--sampler", "ancestral", "--sampling-steps", "20")).any()
     assert (picture("--labels", "3") != picture("--labels", "3", "--guidance", "4")).any()
     sample = ["sample", "--run", run]
-    assert "choose from ancestral, ddim" in fails(capsys, diffusion, [*sample, "--sampler", "euler"])
+    assert "Expected one of ('ancestral', 'ddim'" in fails(capsys, diffusion, [*sample, "--sampler", "euler"])
     assert "unknown argument --truncation" in fails(capsys, diffusion, [*sample, "--truncation", "1"])
     assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*sample, "--sampling-steps", "21"])
 
