@@ -46,7 +46,7 @@ class BetaVAEConfig(VAEConfig):
     regulariser_weight: float | None = None
     """β of `tc` (6), γ of `factor` (35), λ_od of `dip1` and `dip2` (10), where λ_d is 10 times and once that."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         kind, weight = self.regulariser, self.regulariser_weight
         at_least(0, self, "capacity", "regulariser_weight")
         check_share(self, "capacity_growth")

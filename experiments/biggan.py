@@ -4,10 +4,10 @@ python -m experiments.biggan                   real digits, 16×16, one row a cl
 python -m experiments.biggan --deep --width 64 BigGAN-deep's players, which are narrower inside
 python -m experiments.biggan mnist             28×28 (goal: a classifier reads ≥ 90% of the samples as asked for)
 python -m experiments.biggan cifar10           the authors' setting for CIFAR-10
-python -m experiments.biggan imagenet128 --source folder:PATH           the paper's, batches of 2048 in 8 parts
+python -m experiments.biggan imagenet128 --source folder:PATH           the paper's setting, batches of 2048 in 8 parts
 python -m experiments.biggan truncation --run DIR        quality against variety, by the truncation of the latents
 
-Figures and pictures are by the averaged generator with standing statistics.
+Figures and pictures come from the averaged generator with standing statistics.
 """
 
 import json
@@ -62,7 +62,7 @@ class BigGANConfig(TruncationOptions, DecayOptions, GameConfig):
 
     retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "packing", "conditional"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(0, self, "orthogonal")
         if self.deep and not self.embedding:
             raise ValueError("--embedding None: BigGAN-deep needs one")
@@ -82,7 +82,7 @@ cifar10 = BigGANConfig(
     ema=0.9999,
     batch_size=50,
     discriminator_steps=4,
-    steps=125_000,  # 500 epochs, of four steps of D each batch
+    steps=125_000,  # 500 epochs, since the four steps of D take a batch each
     checkpoint_every=1000,
     eval_every=5000,
 )
@@ -146,7 +146,7 @@ def build(config: BigGANConfig, data: Any) -> GAN:
         make, judge = widths(side, width)
         judge = tuple(f * (config.discriminator_width or width) // width for f in judge)
         halvings = len(judge) - 1
-    else:  # small images as CIFAR-10's: equal widths, and two halvings
+    else:  # small images such as those of CIFAR-10: equal widths, and two halvings
         make = (width,) * len(pyramid(*shape[:2]))
         judge, halvings = (config.discriminator_width or width,) * (3 if config.deep else 4), 2
     generator, discriminator = optimisers(config)

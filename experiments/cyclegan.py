@@ -31,7 +31,7 @@ class CycleGANConfig(TranslationConfig):
     pool_size: int = 50
     """The number of images of earlier steps that a discriminator may see again."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(0, self, "blocks", "cycle_weight", "identity_weight", "pool_size")
         super().__post_init__()
 

@@ -37,9 +37,9 @@ from jaxgen.models import Diffusion
 from jaxgen.networks import DiffusionUNet, PointDenoiser
 from jaxgen.types import State
 
-EVALUATIONS = 20  # the timesteps of each at which the bound is estimated
-ODE_STEPS = 200  # the steps of the ODE that gives the density of points
-FRAMES = 10  # the frames of the picture of the way from noise to image
+EVALUATIONS = 20  # the number of timesteps at which the bound of each image is estimated
+ODE_STEPS = 200  # the number of steps of the ODE that gives the density of points
+FRAMES = 10  # the number of frames in the picture of the way from noise to image
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class DiffusionConfig(ConditionalOptions, SamplerOptions, SampleOptions, MirrorO
     dropout: float = 0.0
     """The dropout of the residual blocks."""
     timesteps: int = 1000
-    """T."""
+    """The number of timesteps, T."""
     schedule: Literal[tuple(SCHEDULES)] = "cosine"
     """The noise schedule; `rectified` with --prediction flow is flow matching."""
     prediction: Literal[tuple(PREDICTIONS)] = "velocity"
@@ -79,7 +79,7 @@ class DiffusionConfig(ConditionalOptions, SamplerOptions, SampleOptions, MirrorO
     cosine_decay: bool = True
     """Let the learning rate fall to 0 over the run, by a cosine."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "width", "blocks", "timesteps")
         positive(self, "learning_rate")
         check_share(self, "warmup")

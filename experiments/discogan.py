@@ -1,5 +1,5 @@
 """DiscoGAN (Kim et al. 2017, arXiv:1703.05192): relations between two domains, learned without pairs, by reconstruction
-and feature matching; of three minibatches the discriminators learn from one.
+and feature matching. The discriminators learn from one minibatch in three.
 
 python -m experiments.discogan                      real digits, grey or in dark blue on yellow, 32×32
 python -m experiments.discogan photos --source unpaired:PATH            the paper's settings, 64×64
@@ -31,7 +31,7 @@ class DiscoGANConfig(TranslationConfig):
     weight_decay: float = 1e-5
     """The weight decay of Adam, for both players."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "generator_steps")
         at_least(0, self, "first_rate", "rate", "weight_decay")
         check_share(self, "curriculum")

@@ -1,14 +1,15 @@
-"""How disentangled β-VAE, β-TCVAE and FactorVAE are, against what it costs in reconstruction.
+"""Compares how disentangled β-VAE, β-TCVAE and FactorVAE are, and what it costs them in reconstruction.
 
 python -m experiments.disentanglement_study    sprites at 32×32, in runs/disentanglement_study
 
     ... --image-size 64 --learning-rate 1e-4 --steps 300000        the setting of Locatello et al. (2019), for a GPU
 
-The networks are the literature's, with 10 latent units. The weights × seeds of a method are one population in one
-compiled program. Expected: from β = 1 to 4 or 8 disentanglement rises while reconstruction gets worse; β-TCVAE and
-FactorVAE weigh the total correlation alone, and have more MIG at an equal reconstruction error.
+The networks are those of the literature, with 10 latent units. All pairs of a weight and a seed of a method are one
+population, trained in one compiled program. From β = 1 to 4 or 8, disentanglement is expected to rise while the
+reconstruction gets worse. β-TCVAE and FactorVAE weigh the total correlation alone, and are expected to reach a higher
+MIG at an equal reconstruction error.
 
-Writes study.json, with every figure of each member, and study.png.
+The script writes study.json, with every figure of each member, and study.png.
 """
 
 import json
@@ -43,6 +44,8 @@ TABLE = {"test_log_likelihood": "log p(x given z)", "test_kl": "KL", **METRICS, 
 
 @dataclass(frozen=True)
 class Study:
+    """The settings of the script."""
+
     run: Path = Path("runs/disentanglement_study")
     """The folder of the figure, of study.json and of the populations."""
     resume: bool = False
@@ -52,31 +55,34 @@ class Study:
     source: str = "sprites"
     """`sprites`, `sprites-colour`, `tfds:dsprites`, `tfds:shapes3d` or `tfds:smallnorb`."""
     image_size: int | None = 32
-    """Pixels a side, a multiple of 16."""
+    """The number of pixels a side, a multiple of 16."""
     betas: tuple[float, ...] = (1.0, 4.0, 8.0, 16.0)
-    """β of β-VAE, the weight of the KL term; none: without the method."""
+    """The values of β of β-VAE, the weight of the KL term; without values the method is left out."""
     tc_betas: tuple[float, ...] = (2.0, 4.0, 6.0, 10.0)
-    """β of β-TCVAE, the weight of the total correlation in the KL term; none: without the method."""
+    """The values of β of β-TCVAE, the weight of the total correlation in the KL term; without values the method is left
+    out."""
     gammas: tuple[float, ...] = (10.0, 40.0)
-    """γ of FactorVAE, the weight of the total correlation besides the KL term; none: without the method."""
+    """The values of γ of FactorVAE, the weight of the total correlation besides the KL term; without values the method
+    is left out."""
     seeds: int = 3
-    """How many of each weight, from `seed` on. A method's members are shared over as many devices as divide them."""
+    """The number of seeds of each weight, from `seed` on. The largest number of devices that divides the members of a
+    method shares them."""
     seed: int = 0
-    """Of the parameters, the noise and the order of the data."""
+    """The first seed of the parameters, the noise and the order of the data."""
     steps: int = 4000
-    """Training steps of each member."""
+    """The number of training steps of each member."""
     batch_size: int = 64
-    """Examples of a minibatch."""
+    """The number of examples in a minibatch."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """The learning rate of Adam."""
     points: int = 10_000
-    """To fit what the metrics fit; half as many test it."""
+    """The number of points to which the metrics fit their predictors; half that number tests them."""
     log_every: int = 100
-    """Steps between lines of metrics.jsonl, the mean and deviation over all members of a method."""
+    """Steps between lines of metrics.jsonl, which have means and deviations over all members of a method."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         weights = {flag: getattr(self, flag) for flag in METHODS.values()}
         if not any(weights.values()):
             raise ValueError(f"nothing to train: one of {', '.join(map(flag_of, weights))} needs a value")
@@ -88,18 +94,18 @@ class Study:
         if self.image_size is not None and self.image_size % 16:
             raise ValueError(f"--image-size {self.image_size}: a multiple of 16 is needed")
         factor_world(self.source)  # a source without known factors is refused
-        _ = self.settings  # and what is not allowed of a single run
+        _ = self.settings  # settings that a single run does not allow are refused
 
     @property
     def settings(self) -> BetaVAEConfig:
-        """What all members share, as the settings of a single run."""
+        """The settings that all members share, as those of a single run."""
         shared = ("source", "image_size", "seeds", "seed", "steps", "batch_size", "learning_rate")
         common = {name: getattr(self, name) for name in (*shared, "log_every", "checkpoint_every")}
         return replace(beta_vae.presets["higgins"], beta=1.0, factor_points=self.points, **common)
 
 
 def family(method: str, base: VAE, examples: int) -> Callable[[Array], VAE]:
-    """From the method's weight to its model."""
+    """Returns the function from the weight of a method to its model."""
     if method == "β-TCVAE":
         return lambda beta: replace(base, regulariser=BetaTC(examples, beta))
     if method == "FactorVAE":
@@ -108,7 +114,7 @@ def family(method: str, base: VAE, examples: int) -> Callable[[Array], VAE]:
 
 
 def train(config: Study, method: str, base: VAE, data: Dataset, grid: Sequence[tuple[float, int]]) -> list[Any]:
-    """The states of the members, of the weights and seeds in `grid`."""
+    """Trains a member for each pair of a weight and a seed in `grid`, and returns their states."""
     weights, seeds = zip(*grid, strict=True)
     state = fit(
         family(method, base, len(data)),
@@ -127,7 +133,7 @@ def train(config: Study, method: str, base: VAE, data: Dataset, grid: Sequence[t
 
 
 def groups(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], list[Mapping[str, Any]]]:
-    """The rows of the seeds of each method and weight."""
+    """Returns the rows by method and weight; the rows of a group differ by their seed."""
     found: dict[tuple[str, float], list[Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault((row["method"], row["weight"]), []).append(row)
@@ -135,13 +141,13 @@ def groups(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], list[Ma
 
 
 def spread(rows: Sequence[Mapping[str, Any]], name: str) -> tuple[float, float]:
-    """Mean and standard deviation (with n - 1; of one 0) of a figure."""
+    """Returns the mean and the standard deviation (by n - 1; 0 for a single row) of a figure."""
     values = np.array([row[name] for row in rows])
     return float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """In Markdown: mean ± standard deviation over the seeds."""
+    """Returns a table in Markdown: mean ± standard deviation over the seeds."""
     lines = [f"| method | weight | {' | '.join(TABLE.values())} |", f"|{'---|' * (2 + len(TABLE))}"]
     for (method, weight), same in groups(rows).items():
         figures = [f"{mean:.3g} ± {deviation:.2g}" for mean, deviation in (spread(same, name) for name in TABLE)]
@@ -150,8 +156,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A column for each metric: against the reconstruction error, then against the weight. Bars are one standard
-    deviation over the seeds."""
+    """Draws a column for each metric, first against the reconstruction error, then against the weight. Bars are one
+    standard deviation over the seeds."""
     figure = Figure(figsize=(3.4 * len(METRICS), 6.6), layout="constrained")
     panels = figure.subplots(2, len(METRICS), sharex="row")
     for column, (metric, title) in enumerate(METRICS.items()):
@@ -178,6 +184,7 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 
 def main(config: Study) -> None:
+    """Trains and evaluates what study.json does not have yet, prints the table, and draws the figure."""
     use_cpu_devices(os.cpu_count() or 1)
     data, test = load_data(config.settings)
     base = beta_vae.build(config.settings, data)

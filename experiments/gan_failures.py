@@ -1,16 +1,16 @@
-"""How GANs fail, and what cures each: every run is diagnosed.
+"""Shows how GANs fail and what cures each failure; every run is diagnosed.
 
 python -m experiments.gan_failures             some minutes on a laptop
 
-1. Non-convergence. min_x max_y x y is the game about a Wasserstein GAN's equilibrium (the Dirac-GAN of Mescheder et al.
-   2018): eigenvalues ±i, so simultaneous descent spirals out and alternating descent circles; extra-gradient, R1 and
-   averaging converge. On a ring of eight Gaussians: a generator faster than its discriminator finds the modes and
-   loses them again; unrolling (Metz et al. 2017) and R1 keep them.
-2. Mode collapse on the ring: WGAN-GP, PacGAN.
-3. Vanishing gradient: the minimax loss, G away from the data, and D five steps to its one (Arjovsky & Bottou 2017).
-   The non-saturating loss has a gradient, WGAN-GP one that leads to the data.
+1. Non-convergence. The game min_x max_y x y is that of a Wasserstein GAN near its equilibrium (the Dirac-GAN of
+   Mescheder et al. 2018). Its eigenvalues are ±i, so simultaneous descent spirals out and alternating descent circles;
+   extra-gradient, R1 and averaging converge. On a ring of eight Gaussians, a generator that learns faster than its
+   discriminator finds the modes and loses them again; unrolling (Metz et al. 2017) and R1 keep them.
+2. Mode collapse. On the same ring, WGAN-GP and PacGAN cure it.
+3. Vanishing gradient. G starts far from the data and plays the minimax game, and D takes five steps for each of G's
+   (Arjovsky & Bottou 2017). The non-saturating loss has a gradient, and that of WGAN-GP leads to the data.
 
-Writes failures.png and failures.json into the run folder.
+The script writes failures.png and failures.json into the run folder.
 """
 
 import functools
@@ -18,6 +18,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 from jax.scipy.stats import norm
+from jaxtyping import Array
 from matplotlib.figure import Figure
 
 from experiments.shared.adversarial import TANH
@@ -42,29 +44,36 @@ from jaxgen.networks import PointDiscriminator, PointGenerator
 from jaxgen.report import plot_eigenvalues
 from jaxgen.training import fit, read_metrics
 
-RATE, ROUNDS = 0.1, 600  # of the bilinear game
+RATE, ROUNDS = 0.1, 600  # the learning rate and the number of steps in the bilinear game
 
 
-def field(point, gamma=0.0):
-    """(-∂/∂x, ∂/∂y) of x y - γ/2 y²; γ is the weight of R1."""
+Step = Callable[[Array], Array]
+"""A step of the bilinear game: it maps a point (x, y) to the next."""
+
+
+def field(point: Array, gamma: float = 0.0) -> Array:
+    """Returns (-∂V/∂x, ∂V/∂y) for V = x y - γ/2 y²; γ is the weight of R1."""
     x, y = point
     return jnp.stack([-y, x - gamma * y])
 
 
-def simultaneous(point, gamma=0.0):
+def simultaneous(point: Array, gamma: float = 0.0) -> Array:
+    """Takes a step in which both players move at once."""
     return point + RATE * field(point, gamma)
 
 
-def alternating(point):
+def alternating(point: Array) -> Array:
+    """Takes a step in which y moves first, and x answers."""
     y = point[1] + RATE * point[0]
     return jnp.stack([point[0] - RATE * y, y])
 
 
-def extra_gradient(point):
+def extra_gradient(point: Array) -> Array:
+    """Takes a step along the field at the point that a simultaneous step would reach."""
     return point + RATE * field(simultaneous(point))
 
 
-BILINEAR: dict[str, tuple[Callable, bool]] = {  # a step, and whether its iterates are averaged
+BILINEAR: dict[str, tuple[Step, bool]] = {  # a step, and whether its iterates are averaged
     "simultaneous": (simultaneous, False),
     "alternating": (alternating, False),
     "cure: extra-gradient": (extra_gradient, False),
@@ -73,8 +82,9 @@ BILINEAR: dict[str, tuple[Callable, bool]] = {  # a step, and whether its iterat
 }
 
 
-def play(step: Callable, averaged: bool) -> tuple[np.ndarray, Diagnosis]:
-    """The path from (2, 2), and its diagnosis as of a GAN with data N(0, 1), G's samples N(x, 1) and D(r) = y r."""
+def play(step: Step, averaged: bool) -> tuple[np.ndarray, Diagnosis]:
+    """Returns the path from (2, 2), and the diagnosis of the GAN that it describes: its data are N(0, 1), G's samples
+    N(x, 1), and D(r) = y r."""
     _, path = jax.lax.scan(lambda point, _: (step(point), point), jnp.full(2, 2.0), length=ROUNDS)
     x, y = (np.cumsum(path, axis=0) / np.arange(1, ROUNDS + 1)[:, None] if averaged else np.asarray(path)).T
     metrics = {
@@ -90,21 +100,23 @@ def play(step: Callable, averaged: bool) -> tuple[np.ndarray, Diagnosis]:
 
 
 class Away(nn.Module):
-    """A generator that starts where no data is: the supports do not meet, as those of images do not."""
+    """A generator that starts away from the data: the two supports do not meet, and neither do those of images."""
 
     generator: nn.Module
 
     @nn.compact
-    def __call__(self, latent, label=None, *, train=False):
+    def __call__(self, latent: Array, label: Array | None = None, *, train: bool = False) -> Array:
+        """Returns the samples of the generator, shifted by 5 in each coordinate."""
         return self.generator(latent) + 5.0
 
 
 def adam(rate: float) -> optax.GradientTransformation:
-    return optax.adam(rate, 0.5, eps_root=1e-16)  # a root with a slope at 0, for unrolling
+    """Returns Adam with β1 = 0.5. Unrolling differentiates it, so its square root must have a slope at 0."""
+    return optax.adam(rate, 0.5, eps_root=1e-16)
 
 
-def gan(loss, g=1e-3, d=1e-3, tanh=True, **options) -> GAN:
-    """Two layers of 128 by Adam, at the rates `g` and `d`."""
+def gan(loss: str, g: float = 1e-3, d: float = 1e-3, tanh: bool = True, **options: Any) -> GAN:
+    """Returns a GAN whose players have two layers of 128 units and learn by Adam, at the rates `g` and `d`."""
     generator, discriminator = (
         n(hidden=(128, 128), **(TANH if tanh else {})) for n in (PointGenerator, PointDiscriminator)
     )
@@ -112,12 +124,13 @@ def gan(loss, g=1e-3, d=1e-3, tanh=True, **options) -> GAN:
 
 
 def away(model: GAN, rate: float = 1e-3) -> GAN:
-    """G starts far from the data, and descends plainly: Adam would undo a gradient's size."""
+    """Returns the GAN with a generator that starts far from the data and learns by plain gradient descent, since Adam
+    would hide how small a gradient is."""
     return replace(model, generator=Away(model.generator), generator_optimiser=optax.sgd(rate))
 
 
-R1 = {"penalties": (losses.Penalty(losses.r1, 0.1),)}
-GP = {"penalties": (losses.Penalty(losses.gradient_penalty, 1.0),), "discriminator_steps": 3}
+R1: dict[str, Any] = {"penalties": (losses.Penalty(losses.r1, 0.1),)}
+GP: dict[str, Any] = {"penalties": (losses.Penalty(losses.gradient_penalty, 1.0),), "discriminator_steps": 3}
 GANS = {
     "non-convergence": {
         "G at 3 times D's rate": gan("non_saturating", g=3e-3),
@@ -138,7 +151,7 @@ GANS = {
 
 
 def train(model: GAN, steps: int, seed: int, run: Path) -> tuple[np.ndarray, Diagnosis]:
-    """Samples at the end, and the diagnosis."""
+    """Trains on the ring, and returns samples of the trained model and the diagnosis of the run."""
     data, every = load("ring"), max(1, steps // 60)
     evaluator = point_evaluator(model.sample, toy_world("ring"))
     often = {"log_every": every, "eval_every": 5 * every, "checkpoint_every": 0, "progress": False}
@@ -156,7 +169,8 @@ def train(model: GAN, steps: int, seed: int, run: Path) -> tuple[np.ndarray, Dia
 
 
 def draw(path: Path, rows: dict[str, dict[str, tuple[np.ndarray, Diagnosis]]]) -> None:
-    """A row for each failure: paths of the game and its eigenvalues; samples (blue) and modes (red)."""
+    """Draws a row for each failure. The bilinear game shows its paths and its eigenvalues, a GAN its samples (blue) and
+    the modes (red)."""
     columns = 1 + max(map(len, rows.values()))
     figure = Figure(figsize=(2.4 * columns, 2.6 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), columns)
@@ -178,21 +192,24 @@ def draw(path: Path, rows: dict[str, dict[str, tuple[np.ndarray, Diagnosis]]]) -
 
 @dataclass(frozen=True)
 class Failures:
+    """The settings of the script."""
+
     run: Path = Path("runs/gan_failures")
     """The folder of the figure, the table and the runs."""
     steps: int = 5000
-    """Training steps of each GAN."""
+    """The number of training steps of each GAN."""
     seed: int = 0
-    """Of the parameters, the noise and the order of the data."""
+    """The seed of the parameters, the noise and the order of the data."""
     overwrite: bool = False
-    """Delete what the run folder holds."""
+    """Delete what the run folder holds and start afresh."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.seed < 2**32:
             raise ValueError(f"--steps {self.steps} --seed {self.seed}: at least 1, and 0 to 2**32 - 1 are allowed")
 
 
 def main(config: Failures) -> None:
+    """Provokes each failure and each cure, prints the diagnoses, and writes the figure and the table."""
     use_cpu_devices(1)
     rows = {"bilinear game": {}} | {failure: {} for failure in GANS}
 

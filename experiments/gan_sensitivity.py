@@ -1,15 +1,17 @@
-"""How sensitive GANs are to their hyperparameters: modes of the ring covered, against learning rate, β1 and k.
+"""Measures how sensitive GANs are to their hyperparameters, by the modes of the ring that they cover.
 
 python -m experiments.gan_sensitivity          the plain GAN, WGAN-GP and the unrolled GAN, in runs/gan_sensitivity
 
-Each panel of sensitivity.png is one population: every learning rate × β1 trains in one vmapped program, for k steps of
-the discriminator to one of the generator. Both players have the same rate.
+Each panel of sensitivity.png is one population, in which all pairs of a learning rate and β1 are trained in one vmapped
+program, with k steps of the discriminator for each of the generator. The axes are the learning rate, which both
+players share, and β1.
 """
 
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,35 +27,38 @@ from jaxgen.data import Mixture, toy_world
 from jaxgen.metrics import mode_coverage
 from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
+from jaxgen.types import State
 
-METHODS = {
+METHODS: dict[str, dict[str, Any]] = {  # the fields of `GAN` in which each differs
     "GAN": {},
     "WGAN-GP": {"loss": losses.wasserstein, "penalties": (losses.Penalty(losses.gradient_penalty, 0.1),)},
     "unrolled GAN": {"loss": losses.minimax, "unroll": 5},
 }
-SAMPLES = 2_500
+SAMPLES = 2_500  # the samples in which modes are counted
 
 
 @dataclass(frozen=True)
 class Sensitivity:
+    """The settings of the script."""
+
     run: Path = Path("runs/gan_sensitivity")
     """The folder of the figure and of sensitivity.json."""
     overwrite: bool = False
-    """Write over what the folder holds."""
+    """Delete what the run folder holds and start afresh."""
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3)
-    """Of Adam, for both players."""
+    """The learning rates of Adam, for both players."""
     b1s: tuple[float, ...] = (0.0, 0.5, 0.9)
-    """Adam's decay of the first moment."""
+    """The decays of Adam's first moment."""
     discriminator_steps: tuple[int, ...] = (1, 5)
-    """k of Algorithm 1."""
+    """The numbers of steps of the discriminator for each of the generator: k of Algorithm 1."""
     steps: int = 2000
-    """Of the generator."""
+    """The number of steps of the generator."""
     batch_size: int = 128
-    """Points of a minibatch."""
+    """The number of points in a minibatch."""
     seed: int = 0
-    """Of the parameters, the noise and the data."""
+    """The seed of the parameters, the noise and the data."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("learning_rates", "b1s", "discriminator_steps"):
             if not getattr(self, name):
                 raise ValueError(f"--{name.replace('_', '-')}: at least one value is needed")
@@ -66,21 +71,21 @@ class Sensitivity:
 
 
 def modes_covered(config: Sensitivity, method: str, k: int) -> Float[Array, "rates b1s"]:
-    """Modes covered by each member of the population, after training."""
+    """Trains a population, and returns the number of modes that each member covers."""
     world = toy_world("ring")
     assert isinstance(world, Mixture)
     points = jnp.asarray(world.sample(0, 100_000)[0])
     init_key, data_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
 
-    def gan(rate, b1) -> GAN:
+    def gan(rate: Any, b1: Any) -> GAN:
         players = (network(hidden=(128, 128), **TANH) for network in (PointGenerator, PointDiscriminator))
         adams = optax.adam(rate, b1, eps_root=1e-16), optax.adam(rate, b1, eps_root=1e-16)
         return GAN(*players, *adams, latent=16, discriminator_steps=k, **METHODS[method])
 
-    start = gan(0.0, 0.0).init(init_key, {"image": points[:1]})  # which neither rate nor β1 changes
+    start = gan(0.0, 0.0).init(init_key, {"image": points[:1]})  # the same for all rates and β1
 
-    def train(rate, b1):
-        def step(i, state):
+    def train(rate: Array, b1: Array) -> Array:
+        def step(i: Array, state: State) -> State:
             chosen = jax.random.randint(jax.random.fold_in(data_key, i), (k * config.batch_size,), 0, len(points))
             return gan(rate, b1).step(state, {"image": points[chosen]})[0]
 
@@ -92,8 +97,8 @@ def modes_covered(config: Sensitivity, method: str, k: int) -> Float[Array, "rat
     return jax.jit(jax.vmap(jax.vmap(train)))(rates, b1s)
 
 
-def draw(config: Sensitivity, found: dict[str, dict[str, list]], path: Path) -> None:
-    """A heat map for each method (columns) and k (rows)."""
+def draw(config: Sensitivity, found: dict[str, dict[str, list[list[int]]]], path: Path) -> None:
+    """Draws a heat map for each method (columns) and k (rows)."""
     rows, columns = len(config.discriminator_steps), len(METHODS)
     figure = Figure(figsize=(2.9 * columns, 2.9 * rows + 0.4), layout="constrained")
     for column, method in enumerate(METHODS):
@@ -111,7 +116,8 @@ def draw(config: Sensitivity, found: dict[str, dict[str, list]], path: Path) -> 
 
 
 def main(config: Sensitivity) -> None:
-    found = {}
+    """Trains all populations, prints their means, and writes the figure and the table."""
+    found: dict[str, dict[str, list[list[int]]]] = {}
     for method in METHODS:
         found[method] = {
             str(k): np.asarray(modes_covered(config, method, k)).tolist() for k in config.discriminator_steps

@@ -1,17 +1,18 @@
-"""Discriminative from generative: class-conditional models as classifiers, by Bayes' rule, and what else P(X, Y) knows.
+"""Class-conditional models as classifiers by Bayes' rule, and what else a model of P(X, Y) knows.
 
 python -m experiments.generative_classifiers            a RealNVP and a CVAE on real digits
 python -m experiments.generative_classifiers mnist      the same on MNIST, at a laptop's budget
-python -m experiments.generative_classifiers --flow DIR --vae DIR      of finished conditional runs
+python -m experiments.generative_classifiers --flow DIR --vae DIR      finished conditional runs
 
-Logistic regression learns P(Y | X) alone. The generative models learn P(X | Y), from which p(y | x) ∝ p(x | y) p(y),
-and which also completes images of which a half is hidden.
+Logistic regression learns P(Y | X) alone. The generative models learn P(X | Y), which gives p(y | x) ∝ p(x | y) p(y),
+and with which the hidden half of an image can also be completed.
 
-Prints accuracy, negative log-likelihood of the label and expected calibration error on the test set, and the error of
-the hidden halves; writes classifiers.json, reliability.png and completions.png.
+The script prints the accuracy, the negative log-likelihood of the label and the expected calibration error on the test
+set, and the error of the completed halves. It writes classifiers.json, reliability.png and completions.png.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from jaxtyping import Array
 from matplotlib.figure import Figure
 
 from experiments import realnvp, vae
@@ -27,37 +29,43 @@ from jaxgen.cli import Run, open_run, run_study
 from jaxgen.cli import main as train
 from jaxgen.cli.process import use_devices
 from jaxgen.metrics import Reliability, nearest_neighbours, reliability
+from jaxgen.models import VAE
 from jaxgen.pixels import normalise
 from jaxgen.report import image_grid, save_image
+from jaxgen.types import State
+
+Split = tuple[np.ndarray, np.ndarray]  # images and labels
 
 MODELS = {"flow": realnvp, "vae": vae}
-FLAGS = {  # with which they are trained
+FLAGS = {  # the flags with which the models are trained
     "digits": {"flow": "digits --conditional", "vae": "digits --conditional --image-size 8 --importance-samples 0"},
     "mnist": {"flow": "mnist --conditional --steps 4690", "vae": "mnist --conditional --importance-samples 0"},
 }
-SAMPLES = 100  # of the posterior, for the CVAE's p(x | y)
-TEST = 1000  # at most so many test images are classified
+SAMPLES = 100  # the samples of the posterior that estimate the CVAE's p(x | y)
+TEST = 1000  # the largest number of test images that are classified
 BATCH = 100
-SHOWN = 10  # completions
+SHOWN = 10  # the completions in the picture
 LABELS = {"flow": "RealNVP by Bayes' rule", "vae": "CVAE by Bayes' rule"}
 
 
 @dataclass(frozen=True)
 class GenerativeClassifiers:
+    """The settings of the script."""
+
     preset: tyro.conf.Positional[Literal["digits", "mnist"]] = "digits"
-    """Whose settings the models are trained with."""
+    """The preset with whose settings the models are trained."""
     run: Path = Path("runs/generative_classifiers")
     """The folder of the figures, and of the trained models."""
     resume: bool = False
     """Go on with what the run folder holds."""
     overwrite: bool = False
-    """Delete what the run folder holds."""
+    """Delete what the run folder holds and start afresh."""
     flow: Path | None = None
     """The folder of a finished conditional run of RealNVP or Glow, instead of training."""
     vae: Path | None = None
     """The folder of a finished conditional run of the VAE on the same data."""
     seed: int = 0
-    """Of the models."""
+    """The seed of the models."""
 
 
 def restored(config: GenerativeClassifiers, name: str) -> Run:
@@ -73,8 +81,9 @@ def restored(config: GenerativeClassifiers, name: str) -> Run:
     return run
 
 
-def in_batches(function, *arrays: np.ndarray) -> np.ndarray:
-    """`function` of a key and of batches of the arrays; the last is filled up, so that one program serves all."""
+def in_batches(function: Callable[..., Array], *arrays: np.ndarray) -> np.ndarray:
+    """Applies `function` to a key and a batch of the arrays at a time. The last batch is filled up, so that one
+    compiled program serves all."""
     n = len(arrays[0])
     index = np.arange(-(-n // BATCH) * BATCH) % n
     keys = jax.random.split(jax.random.key(0), len(index) // BATCH)
@@ -83,8 +92,8 @@ def in_batches(function, *arrays: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)[:n]
 
 
-def posteriors(models: dict[str, Run], train_set: tuple, test_image: np.ndarray) -> dict[str, np.ndarray]:
-    """log p(y | x) of the test images by each classifier."""
+def posteriors(models: dict[str, Run], train_set: Split, test_image: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns log p(y | x) of the test images by each classifier."""
     from sklearn.linear_model import LogisticRegression
 
     image, label = (np.asarray(x) for x in train_set)
@@ -101,9 +110,11 @@ def posteriors(models: dict[str, Run], train_set: tuple, test_image: np.ndarray)
     return found
 
 
-def complete(model, state, train_set: tuple, image: np.ndarray, label: np.ndarray, mask: np.ndarray) -> dict:
-    """The images with their hidden pixels by the CVAE, and by what a baseline knows: the mean of the class, and the
-    training image of the class that is nearest by what is seen. In [-1, 1]."""
+def complete(
+    model: VAE, state: State, train_set: Split, image: np.ndarray, label: np.ndarray, mask: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Returns the images, in [-1, 1], with their hidden pixels completed by the CVAE and by two baselines: the mean of
+    the class, and the training image of the class whose seen half is the nearest."""
     real, of = normalise(train_set[0]), train_set[1]
     image = np.asarray(normalise(image))
     mean, nearest = np.empty_like(image), np.empty_like(image)
@@ -117,7 +128,7 @@ def complete(model, state, train_set: tuple, image: np.ndarray, label: np.ndarra
 
 
 def draw_reliability(path: Path, found: dict[str, Reliability]) -> None:
-    """The share of right answers against the confidence; the diagonal is calibrated."""
+    """Draws the share of right answers against the confidence; a calibrated classifier lies on the diagonal."""
     figure = Figure(figsize=(5, 4.5), layout="constrained")
     axes = figure.add_subplot(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
     axes.plot([0, 1], [0, 1], color="silver")
@@ -128,12 +139,13 @@ def draw_reliability(path: Path, found: dict[str, Reliability]) -> None:
 
 
 def main(config: GenerativeClassifiers) -> None:
+    """Classifies and completes the test images, prints the figures, and writes the table and the pictures."""
     use_devices(realnvp.presets[config.preset])  # before JAX starts
     models = {name: restored(config, name) for name in MODELS}
     data = {name: run.load_data() for name, run in models.items()}
     shapes = {name: (train_set.name, train_set.example["image"].shape) for name, (train_set, _) in data.items()}
     if shapes["flow"] != shapes["vae"]:
-        raise ValueError(f"the models are of different images: {shapes['flow']} and {shapes['vae']}")
+        raise ValueError(f"the models were trained on different images: {shapes['flow']} and {shapes['vae']}")
     train_set, test_set = data["vae"]
     seen = train_set.arrays["image"], train_set.arrays["label"]
     test = test_set.batch(np.arange(min(TEST, len(test_set))))

@@ -27,7 +27,7 @@ class GlowConfig(FlowConfig):
     mixing: Literal["convolution", "lu", "reverse"] = "convolution"
     """How channels are mixed before each coupling: by a 1×1 convolution, also in its LU form, or by reversal."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "width")
         super().__post_init__()
 

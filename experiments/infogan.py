@@ -1,7 +1,7 @@
 """InfoGAN (Chen et al. 2016, arXiv:1606.03657): codes that the images reveal, found without labels.
 
 python -m experiments.infogan                  real digits, 16×16
-python -m experiments.infogan mnist            28×28, the paper's networks: 62 noise, a category of 10, two in [-1, 1]
+python -m experiments.infogan mnist            28×28, the paper's networks, 62 units of noise, 10 categories, 2 codes
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class InfoGANConfig(DecayOptions, GameConfig):
     convolutional: ClassVar[bool] = False  # most weights are dense: one device, where all cores multiply, is faster
     retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "packing", "conditional", "truncation"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "categories")
         at_least(0, self, "continuous")
         super().__post_init__()
@@ -59,7 +59,7 @@ class CodeSampling(ByLabel):
     """The continuous codes, which were trained in [-1, 1]; by default random."""
 
     def classes(self, model: Any) -> int:
-        """The number of categories of the first categorical code."""
+        """Returns the number of categories of the first categorical code."""
         return sum(model.categorical[:1])
 
     def draw(self, model: Any, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:

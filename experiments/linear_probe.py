@@ -1,16 +1,17 @@
-"""What representations are worth: classifiers of frozen features, against the number of labels that they see.
+"""Measures what representations are worth, by classifiers of frozen features that see 10 to all labels.
 
 python -m experiments.linear_probe             VAE, β-VAE, InfoGAN and DCGAN on real digits, in runs/linear_probe
 python -m experiments.linear_probe mnist       the same on MNIST, at a laptop's budget
 python -m experiments.linear_probe mnist --source tfds:fashion_mnist
-python -m experiments.linear_probe mnist --vae DIR --beta-vae DIR --infogan DIR --gan DIR      of finished runs
+python -m experiments.linear_probe mnist --vae DIR --beta-vae DIR --infogan DIR --gan DIR      finished runs
 
-The models learn from all training images without labels; pixels, their principal components (as many as the VAE has
-latent units) and networks before training stand beside them. Logistic regression, ridge regression and nearest
-neighbours then see 10 to all labels (`jaxgen.metrics.probe`).
+The models learn from all training images without labels. They are compared with the pixels, with principal components
+of the pixels, whose number is that of the VAE's latent units, and with networks before training. Logistic regression,
+ridge regression and nearest neighbours then see 10 to all labels (`jaxgen.metrics.probe`).
 
-Prints the accuracies on the test set, with 95% confidence intervals over the draws of the labels; writes probe.json,
-probe.png, and test images in the plane, pca.png and tsne.png. Models are trained in sub-folders.
+The script prints the accuracies on the test set, with 95% confidence intervals over the draws of the labels. It writes
+probe.json, probe.png, and pictures of the test images in the plane, pca.png and tsne.png. The models are trained in
+subfolders of the run folder.
 """
 
 import functools
@@ -18,7 +19,7 @@ import json
 import sys
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,15 @@ from jaxgen.cli import main as train
 from jaxgen.cli import open_run, run_study
 from jaxgen.cli.process import use_devices
 from jaxgen.cli.run import read_run
-from jaxgen.data import load
-from jaxgen.evaluation.features import code_features, discriminator_features, pca_features, posterior_features
+from jaxgen.data import Dataset, StreamedDataset, load
+from jaxgen.evaluation.features import (
+    Features,
+    code_features,
+    discriminator_features,
+    images_of,
+    pca_features,
+    posterior_features,
+)
 from jaxgen.metrics import (
     Extractor,
     features_of,
@@ -44,11 +52,12 @@ from jaxgen.metrics import (
 )
 from jaxgen.metrics.probes import PROBES, ProbeAccuracy, check_counts
 
-Split = tuple[np.ndarray, np.ndarray]  # of the training and the test set
+Data = Dataset | StreamedDataset
+Split = tuple[np.ndarray, np.ndarray]  # an array for the training and one for the test set
 Found = dict[str, dict[str, dict[int, ProbeAccuracy]]]  # by representation, kind of probe, number of labels
 
 MODELS = {"vae": vae, "beta_vae": beta_vae, "infogan": infogan, "gan": dcgan}
-FLAGS = {  # with which they are trained
+FLAGS = {  # the flags with which the models are trained
     "digits": {
         "vae": "digits --importance-samples 0 --mesh 1",
         "beta_vae": "digits --importance-samples 0 --mesh 1",
@@ -64,67 +73,70 @@ FLAGS = {  # with which they are trained
 }
 
 
-def hidden(features):
+def hidden(features: Callable[..., Features]) -> Callable[..., Features]:
+    """Returns the function that takes the features from the last hidden layer."""
     return partial(features, hidden=True)
 
 
-FEATURES = {  # of each model's run, by name
+FEATURES: dict[str, dict[str, Callable[..., Features]]] = {  # by model, then by the name of the representation
     "vae": {"VAE": posterior_features, "VAE, hidden layer": hidden(posterior_features)},
     "beta_vae": {"β-VAE": posterior_features, "β-VAE, hidden layer": hidden(posterior_features)},
     "infogan": {"InfoGAN's Q": code_features, "InfoGAN's Q, hidden layer": hidden(code_features)},
     "gan": {"DCGAN's D, hidden layers": discriminator_features},
 }
-CONTROLLED = ("VAE, hidden layer", "DCGAN's D, hidden layers")  # also before training
-SHOWN, COLUMNS = 1000, 4  # test images in a picture, and its panels side by side
+CONTROLLED = ("VAE, hidden layer", "DCGAN's D, hidden layers")  # measured before training too
+SHOWN, COLUMNS = 1000, 4  # the test images in a picture, and its panels side by side
 
 
 @dataclass(frozen=True)
 class LinearProbe:
+    """The settings of the script."""
+
     preset: tyro.conf.Positional[Literal["digits", "mnist"]] = "digits"
-    """Whose settings the models are trained with."""
+    """The preset with whose settings the models are trained."""
     source: str | None = None
-    """Other data than the preset's."""
+    """The data; by default those of the preset."""
     run: Path = Path("runs/linear_probe")
     """The folder of the figures, of probe.json and of the trained models."""
     resume: bool = False
     """Go on with what the run folder holds."""
     overwrite: bool = False
-    """Delete what the run folder holds."""
+    """Delete what the run folder holds and start afresh."""
     vae: Path | None = None
-    """The folder of a finished run of experiments.vae on the same data, instead of training."""
+    """The folder of a finished run of the VAE, instead of training. All runs must be on the same data."""
     beta_vae: Path | None = None
-    """Of experiments.beta_vae."""
+    """The folder of a finished run of the β-VAE."""
     infogan: Path | None = None
-    """Of experiments.infogan."""
+    """The folder of a finished run of InfoGAN."""
     gan: Path | None = None
-    """Of experiments.dcgan."""
+    """The folder of a finished run of the DCGAN."""
     counts: tuple[int, ...] = (10, 50, 100, 500, 1000)
-    """How many labels a probe sees; all of them too."""
+    """The numbers of labels that a probe sees; it sees all of them too."""
     draws: int = 10
-    """Of the labelled examples, for the confidence interval."""
+    """The number of draws of the labelled examples, which give the confidence interval."""
     per_unit: bool = False
-    """Scale each unit of a representation to variance 1, not all by one number."""
+    """Scale each unit of a representation to variance 1, instead of all units by one number."""
     seed: int = 0
-    """Of the models and the draws."""
+    """The seed of the models and the draws."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.draws < 1 or not 0 <= self.seed < 2**32:
             raise ValueError(f"--draws {self.draws} --seed {self.seed}: at least 1, and 0 to 2**32 - 1 are allowed")
 
 
 @functools.cache
-def read(source: str, image_size: int | None, channels: int | None) -> tuple[Any, Any]:
-    """The training and the test set."""
+def read(source: str, image_size: int | None, channels: int | None) -> tuple[Data, Data]:
+    """Reads the training and the test set."""
     return tuple(load(source, split, image_size=image_size, channels=channels) for split in ("train", "test"))
 
 
-def data_of(config) -> tuple[Any, Any]:
-    """The training and the test set of a model's config."""
+def data_of(config: Any) -> tuple[Data, Data]:
+    """Reads the training and the test set of a model's config."""
     return read(config.source, config.image_size, config.channels)
 
 
 def configs_of(config: LinearProbe) -> dict[str, Any]:
-    """Of each model the settings of its run, or of the preset with which it will be trained.
+    """Returns the settings of each model: those of its run, or of the preset with which it will be trained.
 
     ValueError for runs on different data.
     """
@@ -137,12 +149,14 @@ def configs_of(config: LinearProbe) -> dict[str, Any]:
             if config.source:
                 found[name] = replace(found[name], source=config.source)
     if len(sources := sorted({one.source for one in found.values()})) > 1:
-        raise ValueError(f"the models are of {' and '.join(sources)}: give runs, and a preset or --source, of one")
+        raise ValueError(
+            f"the models are trained on {' and '.join(sources)}: give runs, and a preset or --source, of one"
+        )
     return found
 
 
-def labels_of(data: tuple[Any, Any], counts: Sequence[int]) -> Split:
-    """ValueError for data without labels, or with too few."""
+def labels_of(data: tuple[Data, Data], counts: Sequence[int]) -> Split:
+    """Returns the labels of the training and the test set. ValueError for data without labels, or with too few."""
     if not data[0].classes:
         raise ValueError(f"{data[0].name}: no labels to probe with")
     labels = tuple(np.concatenate([batch["label"] for batch in part.batches(500)]) for part in data)
@@ -151,7 +165,7 @@ def labels_of(data: tuple[Any, Any], counts: Sequence[int]) -> Split:
 
 
 def trained(config: LinearProbe, name: str) -> Path:
-    """The folder of a model's run, after training where none is given."""
+    """Returns the folder of a model's run, after training where none is given."""
     if folder := getattr(config, name):
         return folder
     folder = config.run / name
@@ -162,7 +176,7 @@ def trained(config: LinearProbe, name: str) -> Path:
 
 
 def representations(config: LinearProbe) -> dict[str, Split]:
-    """The features of all images, by name."""
+    """Returns the features of all images by the name of the representation."""
     found = {}
     for name, rows in FEATURES.items():
         run = open_run(trained(config, name))
@@ -174,12 +188,13 @@ def representations(config: LinearProbe) -> dict[str, Split]:
                 untrained = jax.jit(partial(model.init, batch=data[0].spec(1)))(jax.random.key(config.seed))
                 features[f"{row}, untrained"] = of(model, untrained)
         for row, each in features.items():
-            found[row] = tuple(features_of(Extractor(row, each), part) for part in data)
+            found[row] = tuple(features_of(Extractor(row, each), images_of(part)) for part in data)
     return found
 
 
 def table(found: Found, units: dict[str, int], kind: str) -> str:
-    """Percent in markdown, ± half the confidence interval; the last column is of all labels."""
+    """Returns a table in Markdown of accuracies in percent, ± half the confidence interval; the last column has those
+    with all labels."""
     counts = list(next(iter(found.values()))[kind])
     lines = [f"| {kind} | units | {' | '.join(map(str, counts))} (all) |", "|---" * (2 + len(counts)) + "|"]
     for name, of in found.items():
@@ -190,7 +205,8 @@ def table(found: Found, units: dict[str, int], kind: str) -> str:
 
 
 def draw(path: Path, found: Found) -> None:
-    """Accuracy against the number of labels: a panel a probe, a colour a model, a dash what of it."""
+    """Draws accuracy against the number of labels. Each probe has a panel, each model a colour, and each of a model's
+    representations a dash."""
     figure = Figure(figsize=(15, 5.5), layout="constrained")
     panels = figure.subplots(1, len(PROBES), sharey=True)
     models = list(dict.fromkeys(name.partition(",")[0] for name in found))
@@ -215,7 +231,8 @@ def draw(path: Path, found: Found) -> None:
 def draw_embeddings(
     run: Path, features: dict[str, np.ndarray], labels: np.ndarray, label_names: Sequence[str]
 ) -> list[Path]:
-    """pca.png and tsne.png: images in the plane, coloured by class, a panel a representation."""
+    """Draws pca.png and tsne.png: images in the plane, coloured by class, with a panel for each representation. Returns
+    the paths."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
@@ -242,6 +259,7 @@ def draw_embeddings(
 
 
 def main(config: LinearProbe) -> None:
+    """Probes all representations, prints the accuracies, and writes the table and the figures."""
     configs = configs_of(config)
     use_devices(configs["gan"])  # before JAX starts; dense networks are then trained with --mesh 1
     data = data_of(configs["vae"])

@@ -2,7 +2,7 @@
 
 python -m experiments.pix2pix                       outlines of real digits, to be filled, 32×32
 python -m experiments.pix2pix colour                grey patches of a photograph, to be coloured, 64×64
-python -m experiments.pix2pix edges                 edges of them, to be painted
+python -m experiments.pix2pix edges                 edges of the patches, to be painted
 python -m experiments.pix2pix facades --source paired-reverse:PATH      the paper's settings, 256×256
 python -m experiments.pix2pix translate --run DIR --input FILE|FOLDER
 """
@@ -39,7 +39,7 @@ class Pix2PixConfig(TranslationConfig):
     l1_weight: float = 100.0
     """λ, the weight of the L1 loss."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "levels")
         at_least(0, self, "l1_weight")
         super().__post_init__()

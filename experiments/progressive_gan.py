@@ -2,7 +2,7 @@
 
 python -m experiments.progressive_gan                  real digits, to 16×16
 python -m experiments.progressive_gan mnist            to 32×32
-python -m experiments.progressive_gan cifar10          to 32×32, as many parameters as the paper's below 64×64
+python -m experiments.progressive_gan cifar10          to 32×32, with the paper's number of parameters below 64×64
 python -m experiments.progressive_gan paper --source folder:PATH        to 1024×1024, the paper's settings
 
 With --loss non_saturating --penalty r1: the regularisation of Mescheder et al. 2018 in place of WGAN-GP.
@@ -47,7 +47,7 @@ class ProgressiveGANConfig(PackingOptions, TruncationOptions, GameConfig):
 
     retired: ClassVar[frozenset[str]] = frozenset({"network", "spectral_norm", "conditional", "linear_decay"})
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "stage_images", "widest")
         if min(self.factors, default=1) < 1:
             raise ValueError(f"--factors {' '.join(map(str, self.factors))}: at least 1 is needed")

@@ -30,7 +30,7 @@ class RealNVPConfig(FlowConfig):
     coupling: Literal["affine", "spline"] = "affine"
     """What a coupling does to a value: RealNVP's affine map, or a monotone spline."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "width", "blocks")
         super().__post_init__()
 

@@ -46,14 +46,14 @@ class SinGANConfig(Config):
 
     source: str = "photo:china"
     steps: int | None = None
-    """The number of training steps; by default those of all scales."""
+    """The number of training steps; by default the sum of the steps of all scales."""
     batch_size: int = 1
     scale_steps: int = 2000
-    """The steps of each scale; in each of them the players take their steps."""
+    """The number of steps of each scale."""
     smallest: int = 25
     """The pixels of the shorter side at the coarsest scale."""
     largest: int = 250
-    """The largest number of pixels of the longer side, at the finest scale."""
+    """The largest number of pixels of the longer side, which the finest scale has."""
     factor: float = 0.75
     """The size of a scale divided by that of the next, at least."""
     width: int = 32
@@ -61,9 +61,9 @@ class SinGANConfig(Config):
     widest: int = 128
     """The largest number of channels."""
     discriminator_steps: int = 3
-    """The discriminator's steps in a step."""
+    """The number of updates of the discriminator in a step."""
     generator_steps: int = 3
-    """The generator's steps in a step."""
+    """The number of updates of the generator in a step."""
     reconstruction_weight: float = 10.0
     """α, the weight of the reconstruction."""
     penalty_weight: float = 0.1
@@ -76,9 +76,9 @@ class SinGANConfig(Config):
     """The decay of Adam's first moment."""
     eval_every: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.batch_size != 1 or self.seeds != 1:
-            raise ValueError("--batch-size, --seeds: 1 is needed, of a model of one image")
+            raise ValueError("--batch-size, --seeds: a model of one image needs 1")
         if not 0 < self.factor < 1:
             raise ValueError(f"--factor {self.factor}: between 0 and 1 is needed")
         at_least(1, self, "scale_steps", "smallest", "largest", "width", "widest")
@@ -147,7 +147,7 @@ class SinGANSampling(Sampling):
     """The height and width of the images; by default those of the finest scale."""
 
     def options(self) -> dict[str, Any]:
-        """The size."""
+        """Returns the size."""
         return {"size": self.size}
 
     def draw(self, model: SinGAN, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:
@@ -224,7 +224,7 @@ class SuperResolve(Use):
     input: Path | None = None
     """The image; by default the training image at its finest scale."""
     factor: float = 4.0
-    """How many times as large the image becomes."""
+    """The factor by which the sides of the image grow."""
     reference: Path | None = None
     """The same image in full, to compare with: figures of the result and of bicubic interpolation are printed."""
 

@@ -43,7 +43,7 @@ class StarGANConfig(TranslationConfig):
     penalty_weight: float = 10.0
     """λ, the weight of the gradient penalty."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "levels", "discriminator_steps")
         at_least(0, self, "blocks", "classification_weight", "reconstruction_weight", "penalty_weight")
         super().__post_init__()
@@ -70,7 +70,7 @@ presets = {
         image_size=128,
         flip=True,
         batch_size=16,
-        steps=40_000,  # of the generator: 200,000 of the discriminator
+        steps=40_000,  # steps of the generator; the discriminator takes 200,000
         decay_from=0.5,
         checkpoint_every=1000,
         eval_every=4000,

@@ -47,7 +47,7 @@ class VAEConfig(ConditionalOptions, LikelihoodOptions, MirrorOptions, Config):
     cosine_decay: bool = False
     """Let the learning rate fall to 0 along a cosine over the run."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "latent", "hidden")
         positive(self, "learning_rate")
         check_share(self, "annealing")

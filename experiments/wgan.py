@@ -1,5 +1,5 @@
-"""Wasserstein GAN (Arjovsky et al. 2017, arXiv:1701.07875): a critic of clipped weights, five steps of it for each of
-the generator's, RMSprop 5e-5.
+"""Wasserstein GAN (Arjovsky et al. 2017, arXiv:1701.07875): a critic with clipped weights, which takes five steps for
+each of the generator's; RMSprop 5e-5.
 
 python -m experiments.wgan                     real digits, 16×16, ten times the paper's rate
 python -m experiments.wgan mnist               28×28

@@ -57,23 +57,23 @@ class GameConfig(SampleOptions, MirrorOptions, Config):
     """The channels of the convolutional players at full size, or for points the units of a layer; by default those of
     the paper."""
     discriminator_width: int | None = None
-    """The same of the discriminator, where it is not `width`."""
+    """The same for the discriminator; by default `width`."""
     latent: int = 100
     """The number of latent units."""
     loss: Literal[tuple(ADVERSARIAL_LOSSES)] = "non_saturating"
     """The game; `minimax` is Algorithm 1 with the generator's log(1 - D(G(z)))."""
     discriminator_steps: int = 1
-    """Steps of the discriminator for each of the generator: k of Algorithm 1."""
+    """The number of steps of the discriminator for each of the generator: k of Algorithm 1."""
     penalty: tuple[Literal[tuple(PENALTIES)], ...] = ()
     """Penalties that are added to the discriminator's loss."""
     penalty_weight: float = 10.0
     """The weight of each penalty: λ or γ."""
     penalty_every: int = 1
-    """Compute the penalties at every step of this number only, weighed by it (lazy regularisation)."""
+    """The steps between computations of the penalties, by which they are then weighed (lazy regularisation)."""
     clip: float | None = None
-    """Clip the discriminator's weights to this after each step (WGAN)."""
+    """The largest absolute value of the discriminator's weights, to which each step clips them (WGAN)."""
     unroll: int = 0
-    """Steps of the discriminator that the generator sees ahead (Unrolled GAN)."""
+    """The number of steps of the discriminator that the generator sees ahead (Unrolled GAN)."""
     optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
     """The optimiser of both players."""
     generator_learning_rate: float = 2e-4
@@ -91,9 +91,10 @@ class GameConfig(SampleOptions, MirrorOptions, Config):
     accumulation: int = 1
     """Take each batch in this number of parts, whose gradients are averaged: the same step in less memory."""
     augmentation: Literal[("none", *AUGMENTATIONS)] = "none"
-    """How all that the discriminator sees is augmented, for few data; `adaptive`: as much as it overfits."""
+    """How the images that the discriminator sees are augmented, for small data sets; `adaptive` augments the more, the
+    more it overfits."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "width", "discriminator_width", "latent", "penalty_every")
         positive(self, "generator_learning_rate", "discriminator_learning_rate")
         super().__post_init__()
@@ -128,7 +129,7 @@ class ConditionalOptions(Checked):
     """Whether labels condition the model."""
 
     conditional: bool = False
-    """Give the label to both players."""
+    """Condition the model on the labels."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ class TruncationOptions(EvaluationOptions):
     truncation: float | None = None
     """Draw latents again until none of their units is further from 0: less varied samples of higher quality."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.truncation is not None:
             positive(self, "truncation")
         super().__post_init__()
@@ -169,13 +170,13 @@ class GANSampling(ByLabel):
     """The number of minibatches of samples over which the generator's batch statistics are computed anew; 0: they are
     those of training."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.truncation is not None:
             positive(self, "truncation")
         at_least(0, self, "standing_statistics")
 
     def options(self) -> dict[str, Any]:
-        """The truncation, where there is one."""
+        """Returns the truncation, where there is one."""
         return {} if self.truncation is None else {"truncation": self.truncation}
 
     def draw(self, model: Any, state: State, key: Key[Array, ""], n: int, load: Load) -> Drawn:

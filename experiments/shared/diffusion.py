@@ -37,7 +37,7 @@ class SamplerOptions(EvaluationOptions):
     guidance: float = 0.0
     """The scale of classifier-free guidance; 0: none."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "sampling_steps")
         if not 0 <= self.eta <= 1:
             raise ValueError(f"--eta {self.eta}: 0 to 1 is allowed")
@@ -64,7 +64,7 @@ class DiffusionSampling(ByLabel):
     """The scale of classifier-free guidance; 0: none."""
 
     def options(self) -> dict[str, Any]:
-        """The sampler and the guidance."""
+        """Returns the sampler and the guidance."""
         return {"sampler": sampler_of(self.sampler, self.sampling_steps, self.eta), "guidance": self.guidance}
 
 
@@ -75,7 +75,7 @@ class Compared(OnRun):
     eval_samples: int = 10_000
     """The number of samples that the figures are computed from."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.eval_samples < BATCH or self.eval_samples % BATCH:
             raise ValueError(f"--eval-samples {self.eval_samples}: a multiple of {BATCH} is needed")
 
@@ -98,7 +98,7 @@ def compare(
         sample = partial(model.sample, **arguments)
         figures = sample_evaluator(run.config, sample, data, model.classes, flags.eval_samples)(run.state)
         began = time.perf_counter()
-        images = next(sampled(sample, run.state, BATCH, classes=model.classes))  # compiled by now
+        images = next(sampled(sample, run.state, BATCH, classes=model.classes))  # the program is compiled already
         found[variant] = {"seconds": time.perf_counter() - began, **figures.figures, **figures.counts}
         rows.append(images[:columns])
         shown = [key for key in ("seconds", "fid", "precision", "recall", "label_accuracy") if key in found[variant]]
@@ -186,7 +186,7 @@ class Use(OnRun):
         if self.label is not None and not 0 <= self.label < model.classes:
             raise ValueError(f"--label {self.label}: this run has {model.classes} classes, from 0")
         image = jnp.asarray(read_image(self.input, model.shape[-1], tuple(model.shape[:2])))
-        hidden = model.classes if self.label is None else self.label  # the label of none
+        hidden = model.classes if self.label is None else self.label  # the label that stands for none
         label = jnp.full(self.n, hidden, jnp.int32) if model.classes else None
         return run, jnp.tile(image[None], (self.n, 1, 1, 1)), label
 

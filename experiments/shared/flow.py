@@ -31,11 +31,11 @@ class DrawsOptions(EvaluationOptions):
     """How likelihoods are measured, and how samples are drawn."""
 
     draws: int = 1
-    """Draws of the dequantisation noise in evaluations: more tighten the bound."""
+    """The number of draws of the dequantisation noise in evaluations; a larger number tightens the bound."""
     temperature: float = 1.0
     """The standard deviation of the latents of samples."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "draws")
         at_least(0, self, "temperature")
         super().__post_init__()
@@ -60,17 +60,17 @@ class FlowConfig(ConditionalOptions, DrawsOptions, MirrorOptions, Config):
     weight_decay: float = 0.0
     """λ of the penalty λ/2 |θ|², added to the gradient."""
     clip_norm: float | None = None
-    """Shorten longer gradients to this norm."""
+    """The norm to which longer gradients are shortened."""
     ema: float = 0.0
     """The decay of averaged parameters that are used for figures and samples; 0: none."""
     remat: bool = False
     """Compute activations again for the gradient, to save memory."""
     flow_steps: int = 8
-    """Steps of flow: in each level of Glow (K), or in a flow of points."""
+    """The number of steps of flow in each level of Glow (K), or in a flow of points."""
     levels: int = 2
-    """Scales (L); on the way to the next the image becomes half the size."""
+    """The number of scales (L); from one to the next the sides of the image are halved."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "flow_steps", "levels")
         positive(self, "learning_rate")
         check_share(self, "warmup")
@@ -89,11 +89,11 @@ class FlowSampling(ByLabel):
     temperature: float = 1.0
     """The standard deviation of the latents; by default the run's."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(0, self, "temperature")
 
     def options(self) -> dict[str, Any]:
-        """The temperature."""
+        """Returns the temperature."""
         return {"temperature": self.temperature}
 
 
@@ -130,7 +130,7 @@ def evaluator(config: FlowConfig, model: NormalizingFlow, train: Any, test: Any)
 
 
 def log_density(model: NormalizingFlow, state: State, points: Array) -> Array:
-    """Returns log p of points, for a conditional flow that of the mixture of its classes, which are equally likely."""
+    """Returns log p of points, for a conditional flow under the mixture of its equally likely classes."""
     if not model.classes:
         return model.log_prob(state, points)
     each = [model.log_prob(state, points, jnp.full(len(points), y)) for y in range(model.classes)]

@@ -26,7 +26,7 @@ class LikelihoodOptions(EvaluationOptions):
     """The points by which evaluations measure the disentanglement of sources with known factors, 10,000 in the
     literature; 0: it is not measured."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(0, self, "importance_samples")
         if self.factor_points:
             at_least(100, self, "factor_points")

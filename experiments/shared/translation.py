@@ -48,7 +48,7 @@ class TranslationConfig(MirrorOptions, Config):
     decay_from: float = 1.0
     """The share of the steps after which the learning rates begin to fall, to 0 at the last; 1: they stay."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "width", "discriminator_width")
         positive(self, "learning_rate")
         if not 0 <= self.decay_from <= 1:
@@ -65,7 +65,8 @@ class TranslationConfig(MirrorOptions, Config):
 
 
 def adam(config: TranslationConfig, updates: int = 1, weight_decay: float = 0.0) -> optax.GradientTransformation:
-    """Returns the optimiser of a player that is updated `updates` times a step; weight decay is Adam's first, as L2."""
+    """Returns the optimiser of a player that is updated `updates` times a step. Weight decay is added to the
+    gradient, as an L2 penalty is."""
     rate: Any = config.learning_rate
     if config.decay_from < 1:
         first = round(config.decay_from * config.steps)
@@ -148,6 +149,6 @@ class DomainSampling(RowSampling):
 
 
 def to_either(model: TwoDomains, data: Any, state: State, key: Key[Array, ""], image: Array) -> dict[str, Array]:
-    """Translates an image to both domains: which is its own the user knows."""
+    """Translates an image to both domains, since only the user knows which is its own."""
     channels = {name: data.example[name].shape[-1] for name in OTHER}
     return {to: model.translate(state, image, to) for to, of in OTHER.items() if image.shape[-1] == channels[of]}

@@ -1,6 +1,6 @@
 """The settings of a run: a typed dataclass whose fields are the flags of the command line.
 
-An experiment's config inherits from `Config` and from those groups of settings that it has a use for:
+An experiment's config inherits from `Config` and from the groups of settings that it uses:
 
     @dataclass(frozen=True)
     class MyConfig(MirrorOptions, Config):
@@ -33,7 +33,7 @@ __all__ = [
 class Checked:
     """The root of all groups of settings: each group checks its own fields in `__post_init__`, then calls super's."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Raises ValueError, naming the flag and what is allowed, for a value that is not allowed."""
 
 
@@ -55,7 +55,7 @@ class DataOptions(EvaluationOptions):
     corrupt: Literal["skip", "fail"] = "skip"
     """Whether unreadable files are skipped with a warning, or stop the run."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(1, self, "image_size")
         super().__post_init__()
 
@@ -70,7 +70,7 @@ class SampleOptions(EvaluationOptions):
     """A weight file of Inception-v3, by which FID and the like are then computed; by default a classifier of the data
     is trained for that."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         at_least(2, self, "eval_samples")
         super().__post_init__()
 
@@ -104,7 +104,7 @@ class Config(DataOptions):
     retired: ClassVar[frozenset[str]] = frozenset()
     """Fields that runs of earlier versions have, and that had no effect."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.steps is not None:
             at_least(1, self, "steps")
         at_least(1, self, "batch_size", "seeds", "mesh")
@@ -124,7 +124,7 @@ class Config(DataOptions):
 
         ValueError for fields that the class does not have.
         """
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in cls.upgraded(stored).items()}
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in cls.upgraded(stored).items()}
         if unknown := set(settings) - {field.name for field in dataclasses.fields(cls)}:
             raise ValueError(f"fields that this version does not have: {' '.join(sorted(unknown))}")
         return cls(**settings)

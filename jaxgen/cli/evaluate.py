@@ -28,7 +28,7 @@ def evaluate(experiment: Experiment, args: list[str]) -> None:
 
     @dataclass(frozen=True)
     class Evaluate(OnRun):
-        options: Annotated[kind, tyro.conf.arg(name="")] = default
+        options: Annotated[kind, tyro.conf.arg(name="")] = default  # pyright: ignore[reportInvalidTypeForm]
 
     flags = parse(Evaluate, args, f"{experiment.program} evaluate", evaluate.__doc__ or "")
     _, trained_on = read_run(experiment, flags.run)

@@ -1,4 +1,4 @@
-"""An experiment: a config, a model, and what is measured and drawn of it. `main` gives it the full command line.
+"""An experiment is a config, a model, and what is measured and drawn of it. `main` gives it the full command line.
 
     python -m SCRIPT [PRESET] [--FLAG VALUE ...]   trains (the word `train` may stand before)
     python -m SCRIPT sample --run DIR              draws a grid of samples
@@ -7,7 +7,7 @@
     python -m SCRIPT diagnose --run DIR            tells what fails in the training of a GAN
     python -m SCRIPT translate --run DIR --input FILE|FOLDER    translates images
 
-A script of one's own is an experiment too:
+Your own script is an experiment too:
 
     experiment = Experiment(__file__, {"digits": MyConfig()}, build, evaluator, doc=__doc__)
 
@@ -28,7 +28,6 @@ from jaxgen.cli.config import Config
 from jaxgen.cli.data import Data, load_data
 from jaxgen.cli.process import command_line
 from jaxgen.cli.sampling import Sampling
-from jaxgen.data import Dataset
 from jaxgen.evaluation import Evaluator
 from jaxgen.types import State, Trainable
 
@@ -48,11 +47,11 @@ class Experiment:
     """The script's `__file__`; its stem is the experiment's name."""
     presets: Mapping[str, Config]
     """Configs by name; the first is the default."""
-    build: Callable[[Any, Dataset], Trainable]
+    build: Callable[[Any, Data], Trainable]
     """(config, data set) -> model. It reads only `example`, `label_names`, `attributes` and the length of the data."""
-    evaluator: Callable[[Any, Any, Dataset, Dataset], Evaluator]
+    evaluator: Callable[[Any, Any, Data, Data], Evaluator]
     """(config, model, training set, test set) -> a function from a state to its `Evaluation`."""
-    pictures: Callable[[Any, Any, State, Dataset, Dataset, Path], None] | None = None
+    pictures: Callable[[Any, Any, State, Data, Data, Path], None] | None = None
     """(config, model, state, training set, test set, folder): writes further PNGs and GIFs."""
     sampling: type[Sampling] = Sampling
     """How the experiment samples; its fields are flags of `sample` and arguments of `Run.sample`."""

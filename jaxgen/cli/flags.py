@@ -1,4 +1,4 @@
-"""Turns the words of a command line into typed values, by tyro, with mistakes told on one line."""
+"""Turns the words of a command line into typed values with tyro, and tells mistakes on one line."""
 
 import contextlib
 import io

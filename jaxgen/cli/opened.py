@@ -1,4 +1,4 @@
-"""What the commands on a run share: the flags that name it, and its opening with the devices of its config."""
+"""What the commands on a run share: the flags that name it, and how it is opened on the devices of its config."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

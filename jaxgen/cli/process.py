@@ -87,7 +87,7 @@ def _most(devices: int, shared: int) -> int:
 
 def _use_compilation_cache() -> None:
     """Keeps compiled programs; JAX_COMPILATION_CACHE_DIR moves them, JAX_ENABLE_COMPILATION_CACHE=false disables."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "jaxgen" / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)

@@ -37,7 +37,7 @@ def sample(experiment: Experiment, args: list[str]) -> None:
 
     @dataclass(frozen=True)
     class Sample(SampleFlags):
-        sampling: Annotated[kind, tyro.conf.arg(name="")] = default
+        sampling: Annotated[kind, tyro.conf.arg(name="")] = default  # pyright: ignore[reportInvalidTypeForm]
 
     flags = parse(Sample, args, f"{experiment.program} sample", sample.__doc__ or "")
     run = flags.open(experiment)

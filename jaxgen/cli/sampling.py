@@ -86,11 +86,11 @@ class ByLabel(Sampling):
         return Drawn(drawn(model, state, key, len(label), {"label": label}, **self.options()), columns)
 
     def classes(self, model: Any) -> int:
-        """The number of labels that the model knows; 0 where it is unconditional."""
+        """Returns the number of labels that the model knows; 0 where it is unconditional."""
         return model.classes
 
     def shown(self, model: Any) -> int:
-        """Eight samples of each class, or 64."""
+        """Returns the number of samples in the picture of a training run: eight of each class, or 64."""
         return 8 * (self.classes(model) or 8)
 
     def rows(self, classes: int, n: int) -> tuple[int, ...]:

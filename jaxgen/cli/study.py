@@ -1,4 +1,4 @@
-"""Scripts that are no experiment of one model: studies that train several, or compare runs."""
+"""Scripts that train several models or compare runs, instead of being an experiment with one model."""
 
 import dataclasses
 import sys
@@ -45,7 +45,7 @@ def _settings(config: Any) -> dict[str, Any]:
     return {name: value for name, value in settings_of(config).items() if name not in RUN_FLAGS}
 
 
-def _restored(kind: type[T], name: str, record: dict[str, Any], run: Path) -> T:
+def _restored(kind: Any, name: str, record: dict[str, Any], run: Path) -> Any:
     """The config of the script's run in the folder `run`."""
     if record["experiment"] != name:
         raise ValueError(f"{run} is a run of {record['experiment']}, not of {name}")
@@ -55,5 +55,5 @@ def _restored(kind: type[T], name: str, record: dict[str, Any], run: Path) -> T:
         is_path = isinstance(value, str) and Path in (field.type, *get_args(field.type))
         return Path(value) if is_path else tuple(value) if isinstance(value, list) else value
 
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)
     return kind(**{field.name: restored(field) for field in fields if field.name in record["config"]}, run=run)

@@ -1,4 +1,4 @@
-"""The command `train`: trains, evaluates, draws."""
+"""The command `train`: trains a model, evaluates it, and draws its pictures."""
 
 import warnings
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from jaxgen.cli.run import open_run, read_run, write_run
 from jaxgen.evaluation import Evaluation, Evaluator
 from jaxgen.evaluation.diagnosis import diagnose
 from jaxgen.training import fit, members, minibatches_of, phases_of, read_metrics
-from jaxgen.types import State, Trainable
+from jaxgen.types import Staged, State, Trainable
 
 __all__ = ["train"]
 
@@ -60,7 +60,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
     state = fit(
         model,
         data[0],
-        steps=config.steps or sum(phase.steps for phase in phases_of(model)),
+        steps=config.steps or sum(phase.steps for phase in (model.phases if isinstance(model, Staged) else ())),
         batch_size=config.batch_size,
         seed=config.seed if config.seeds == 1 else range(config.seed, config.seed + config.seeds),
         run=run,
@@ -95,10 +95,12 @@ def _chosen(experiment: Experiment, args: list[str]) -> tuple[RunOptions, Any]:
         raise ValueError("--resume and --init-from: choose one")
     stored = read_run(experiment, known.run)[0] if record is not None else None
 
+    kind, default = type(base), base if stored is None or given else stored
+
     @dataclass(frozen=True)
     class Train(RunOptions):
         run: Path = folder
-        config: Annotated[type(base), tyro.conf.arg(name="")] = base if stored is None or given else stored
+        config: Annotated[kind, tyro.conf.arg(name="")] = default  # pyright: ignore[reportInvalidTypeForm]
 
     options = parse(Train, args, experiment.program, experiment.help)
     if stored is not None:
@@ -143,7 +145,7 @@ def _start(path: Path, model: Trainable, data: Any, config: Any) -> State:
 class _Watch:
     """Evaluates states; of a GAN it also warns when the diagnosis of the run so far changes to a failure."""
 
-    def __init__(self, evaluator: Evaluator, diagnosed: Path | None, label_names: Any):
+    def __init__(self, evaluator: Evaluator, diagnosed: Path | None, label_names: Any) -> None:
         self.evaluator, self.diagnosed, self.label_names = evaluator, diagnosed, label_names
         self.made: list[Evaluation] = []
         self.verdicts: set[str] = {"healthy"}

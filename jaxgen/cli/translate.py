@@ -1,4 +1,4 @@
-"""The command `translate`: translates image files by a run."""
+"""The command `translate`: translates image files with the model of a run."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +21,11 @@ __all__ = ["choose", "load", "load_joint", "load_sprites"]
 SIZE = 32  # pixels a side of the sprites
 NEAR = range(8, 24)  # the classes of x and y whose sprites lie in the middle two thirds of the image
 SPRITES = {"train": 20_000, "test": 2_000}
-FACTORS = {"colour": ("red", "green", "blue", "yellow"), "shape": sprites.SHAPES, "scale": ("small", "large")}
+FACTORS: dict[str, tuple[str, ...]] = {
+    "colour": ("red", "green", "blue", "yellow"),
+    "shape": sprites.SHAPES,
+    "scale": ("small", "large"),
+}
 SCALES = ((0.5, 0.6, 0.7), (0.8, 0.9, 1.0))  # small and large, by shape, so that the area does not tell the shape
 
 
@@ -93,7 +98,7 @@ def load_sprites(chosen: str, split: str, options: Options) -> Dataset:
         # NumPy keeps raw bits the same in all versions, as in `ordering`.
         return (np.random.PCG64([*seed, stream]).random_raw(n) % np.uint64(count)).astype(np.int32)
 
-    def classes(factor: str, values: Sequence) -> np.ndarray:
+    def classes(factor: str, values: Sequence[Any]) -> np.ndarray:
         return np.array([world.classes(**{factor: value})[factor] for value in values], np.int32)
 
     columns = {factor: draw(100 + i, len(values)) for i, (factor, values) in enumerate(FACTORS.items())}

@@ -160,7 +160,7 @@ class Dataset(_Examples):
     example: Spec = field(init=False, repr=False)
     """Shapes and dtypes of one example, without a batch axis; derived from the other fields."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = {name: len(array) for name, array in self.arrays.items()}
         if len(set(sizes.values())) != 1 and not (self.unpaired and sizes):
             raise ValueError(f"arrays of one data set need one length; these have {sizes}")

@@ -22,7 +22,7 @@ class Options:
     memory_limit: int = 2 << 30
     """The number of bytes above which examples are streamed."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.image_size is not None and self.image_size < 1:
             raise ValueError(f"the image size is {self.image_size}; it must be 1 or more")
         if self.channels not in (None, 1, 3):

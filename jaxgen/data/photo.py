@@ -40,8 +40,8 @@ def load_image(path: str, split: str, options: Options) -> Dataset:
 def load_patches(read: Loader, source: str, split: str, options: Options) -> Dataset:
     """Returns squares of `image_size` pixels (64 by default) from the images of `source`, which keep their size.
 
-    The squares are cut at steps of half their side. Of a single image the right fifth is "test", the remainder
-    "train", and "all" the whole; several images have the splits of the source.
+    The squares are cut at steps of half their side. The right fifth of a single image is "test", the
+    remainder "train", and "all" the whole; several images have the splits of the source.
 
     Raises `ValueError` for images that are smaller than a patch, or not in memory.
     """

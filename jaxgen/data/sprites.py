@@ -29,7 +29,7 @@ __all__ = ["load", "world"]
 SIZE = 64  # pixels a side
 TEST = 2_000
 SHAPES = ("square", "ellipse", "heart")
-COLOURS = {
+COLOURS: dict[str, dict[str, int | tuple[int, int, int]]] = {
     "sprites": {"white": 255},
     "sprites-colour": {
         "red": (255, 0, 0),

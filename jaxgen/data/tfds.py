@@ -27,7 +27,7 @@ from jaxgen.optional import require
 __all__ = ["FACTORS", "load", "prepare", "world"]
 
 FORMAT = "array_record"
-FACTORS = {
+FACTORS: dict[str, tuple[str, ...]] = {
     "dsprites": ("shape", "scale", "orientation", "x_position", "y_position"),
     "shapes3d": ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation"),
     "smallnorb": ("category", "elevation", "azimuth", "lighting"),
@@ -250,7 +250,7 @@ def _kind(name: str) -> str:
 class _Examples:
     """Random access to tf.train.Example records. Decoding them here is four times faster than TFDS."""
 
-    def __init__(self, name: str, records: Any, features: Any, options: Options):
+    def __init__(self, name: str, records: Any, features: Any, options: Options) -> None:
         types = require("tensorflow_datasets.core.features", f"tfds:{name}", "tensorflow-datasets")
         messages = require("tensorflow_datasets.proto", f"tfds:{name}", "tensorflow-datasets").tf_example_pb2
         self.name, self.records, self.features, self.options = name, records, features, options

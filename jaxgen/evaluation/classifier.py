@@ -44,7 +44,7 @@ __all__ = [
     "trained_classifier",
 ]
 
-STEPS = 1500  # of training, where the caller says nothing else
+STEPS = 1500  # the training steps, where the caller names no number
 BATCH = 500  # images that are read at once
 CHECKPOINT_EVERY = 250  # steps
 
@@ -155,7 +155,7 @@ def classifier_extractor(
 
 def trained_classifier(
     train: Dataset | StreamedDataset, *, steps: int | None = None, batch_size: int = 128
-) -> tuple[ClassifierNetwork, dict]:
+) -> tuple[ClassifierNetwork, dict[str, Any]]:
     """Returns the network of `train_classifier` and its parameters, on the host. The arguments and errors are the
     same."""
     if not train.classes:

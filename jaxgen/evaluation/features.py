@@ -136,7 +136,7 @@ def _refuse(model: GAN | VAE, what: str) -> None:
     raise ValueError(f"{type(model).__name__}: its network sees {what}; a representation is of an image alone")
 
 
-def _layers(network: nn.Module, variables: dict, image: Any, **options: Any) -> tuple:
+def _layers(network: nn.Module, variables: dict[str, Any], image: Any, **options: Any) -> tuple[Any, ...]:
     """The network's output, and its hidden layers as the next ones see them: what goes into each convolution and dense
     layer but the image. Maps that were flattened for a dense layer are maps again."""
     seen: list[Any] = []

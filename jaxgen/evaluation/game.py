@@ -4,12 +4,13 @@ eigenvalues = game_eigenvalues(gan, state, batch)        # for a GAN of up to 5,
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, Complex, Float, PyTree
+from jaxtyping import Array, Complex, Float
 
 from jaxgen.models import GAN
 from jaxgen.types import Batch, State
@@ -19,7 +20,7 @@ __all__ = ["game_eigenvalues", "game_jacobian"]
 LARGEST = 5000  # parameters: the eigenvalues of n take O(n³), minutes here
 
 
-def game_jacobian(vector_field: Callable[[PyTree], PyTree], parameters: PyTree) -> Float[Array, "n n"]:
+def game_jacobian(vector_field: Callable[[Any], Any], parameters: Any) -> Float[Array, "n n"]:
     """Returns ∂vᵢ/∂wⱼ of the simultaneous gradient field v(w) = (-∇_θ L_G, -∇_φ L_D) of all parameters w = (θ, φ),
     flattened (Mescheder et al. 2017, section 2.2): one `jvp` for each basis vector, some hundreds at a time.
 

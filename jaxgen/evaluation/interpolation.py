@@ -17,7 +17,7 @@ def slerp(
     end: Float[Array | np.ndarray, "*c z"],
     weight: float | int | Float[Array | np.ndarray, "..."],
 ) -> Float[Array, "*d z"]:
-    """Spherical interpolation (White 2016, arXiv:1609.04468): from `start` at weight 0 to `end` at 1.
+    """Interpolates spherically (White 2016, arXiv:1609.04468), from `start` at weight 0 to `end` at 1.
 
     Draws of N(0, I) lie near a sphere, whose inside the straight line between them crosses. Here the direction turns at
     a constant rate along the great circle, and the norm goes linearly from one to the other. For equal norms that is

@@ -125,7 +125,7 @@ class Factor(NamedTuple):
 
     name: str
     """The name of the factor."""
-    values: Sequence
+    values: Sequence[Any]
     """The value that each of its classes stands for."""
     classes: Int[np.ndarray, "n"]
     """The class of each example."""

@@ -14,8 +14,8 @@ from jaxgen.types import Batch, State
 __all__ = ["bits_evaluator", "likelihood_evaluator", "means_over"]
 
 BATCH = 500
-TEST = 1000  # test images at most whose bound is estimated
-PARTS_OF = 100  # of these at once
+TEST = 1000  # the largest number of test images whose bound is estimated
+PARTS_OF = 100  # the number of images whose bound is estimated at once
 
 Sums = Callable[[State, Key[Array, ""], Any], Mapping[str, Num[Array, "..."]]]
 """(state, key, batch) -> sums over the batch, by name."""

@@ -162,15 +162,17 @@ def explicitness(codes: Codes, factors: Factors, train: int = 10_000, test: int 
 
 
 def irs(codes: Codes, factors: Factors, quantile: float | int = 0.99) -> float:
-    """The interventional robustness score (Suter et al. 2019, arXiv:1811.00007, section 4), at most 1: how little the
-    other factors move a unit once its own is held.
+    """Returns the interventional robustness score (Suter et al. 2019, arXiv:1811.00007, section 4), at most 1: how
+    little the other factors move a unit once its own is held.
 
-    Of the points that share a value of a factor, the `quantile` of |unit - its mean there|, the mean over values,
-    relative to the largest |unit - its mean| of all points. A unit counts by one minus that for its best factor, and
-    weighs by its largest deviation. Factors must be drawn independently, for then to select is to intervene.
+    For each value of a factor, the deviation of a unit is the `quantile` of |unit - its mean there| over the points
+    that share the value. Its mean over the values is divided by the largest |unit - its mean| of all points. A unit's
+    score is one minus that ratio for its best factor, and the scores are weighed by the units' largest deviations.
+    Factors must be drawn independently, because selecting a value is then an intervention.
 
-    Noise with long tails is well above 0, for its largest deviation is no quantile: about 1/3 for a normal one. The
-    code of Locatello et al. cuts factors of more than 20 values into 20 bins; here each value counts.
+    The score of noise with long tails is well above 0, because its largest deviation is far above the quantile: about
+    1/3 for normal noise. The code of Locatello et al. cuts factors of more than 20 values into 20 bins; here each value
+    counts.
     """
     codes, factors = labelled(codes, factors)
     largest = np.abs(codes - codes.mean(0)).max(0)
@@ -184,14 +186,14 @@ def irs(codes: Codes, factors: Factors, quantile: float | int = 0.99) -> float:
 
 
 def active_units(codes: Codes, threshold: float | int = 0.01) -> Bool[np.ndarray, "d"]:
-    """Which units of the posterior means vary over the data, by a variance above `threshold` (Burda et al. 2016,
-    arXiv:1509.00519, section 5)."""
+    """Returns which units of the posterior means vary over the data, by a variance above `threshold` (Burda et al.
+    2016, arXiv:1509.00519, section 5)."""
     return finite_units(codes).var(0) > threshold
 
 
 def total_correlation(covariance: Covariance) -> float:
-    """KL(N(0, C) ‖ Π N(0, C_ii)) = -½ log det of the correlation matrix, in nats; infinite where a unit is a linear
-    function of others, as when there were no more points than units. Units of variance 0 do not count."""
+    """Returns KL(N(0, C) ‖ Π N(0, C_ii)) = -½ log det of the correlation matrix, in nats. It is infinite where a unit
+    is a linear function of others, which happens with no more points than units. Units of variance 0 do not count."""
     covariance = np.asarray(covariance, np.float64)
     scale = np.sqrt(np.diag(covariance))
     kept = scale > 0
@@ -202,13 +204,14 @@ def total_correlation(covariance: Covariance) -> float:
 
 
 def wasserstein_correlation(covariance: Covariance) -> float:
-    """The squared 2-Wasserstein distance between N(0, C) and the product of its marginals."""
+    """Returns the squared 2-Wasserstein distance between N(0, C) and the product of its marginals."""
     zero = np.zeros(len(covariance))
     return frechet_distance(zero, covariance, zero, np.diag(np.diag(covariance)))
 
 
 def unsupervised_scores(codes: Codes, bins: int = 20) -> dict[str, float]:
-    """How dependent the units are, without labels; lower is more disentangled (Locatello et al. 2019, appendix C).
+    """Returns scores of how dependent the units are, without labels; lower is more disentangled (Locatello et al. 2019,
+    appendix C).
 
     total_correlation and wasserstein_correlation of a Gaussian fit, the latter also as a share of the variance
     (wasserstein_correlation_normalised), and mutual_information_score, in nats: the mean of pairs of units in bins.
@@ -235,8 +238,8 @@ def disentanglement_scores(
     bins: int = 20,
     seed: int = 0,
 ) -> dict[str, float]:
-    """All figures of a representation, by name: beta_vae, factor_vae, mig, sap, dci_disentanglement, dci_completeness,
-    dci_informativeness, modularity, explicitness, irs, those of `unsupervised_scores`, active_units (their number), and
+    """Returns all figures of a representation by name: beta_vae, factor_vae, mig, sap, dci_disentanglement,
+    dci_completeness, dci_informativeness, modularity, explicitness, irs, those of `unsupervised_scores`, active_units (their number), and
     the numbers train_points and test_points.
 
     represent:    (n, k) classes of factors -> (n, d) codes, of 2.9 million points at the default numbers

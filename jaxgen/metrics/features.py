@@ -10,7 +10,7 @@ the extractor's name, a string, belongs beside them: {"extractor": extractor.nam
 as an extractor is `jaxgen.evaluation.classifier_extractor`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -139,6 +139,6 @@ def sample_figures(extractor: Extractor, real: Features, fake: Features) -> dict
     return figures
 
 
-def weights_digest(variables: dict) -> str:
+def weights_digest(variables: Mapping[str, Any]) -> str:
     """Returns 12 digits that depend on the weights alone, from whatever file they came."""
     return content_digest("", [cast(Any, flatten_dict(variables, sep="."))])[:12]

@@ -21,7 +21,8 @@ from jaxgen.metrics.weights import read_weights
 __all__ = ["InceptionV3", "load_inception", "resize"]
 
 SIZE = 299
-KERNELS = {4: (2, 3, 1, 0), 2: (1, 0)}  # PyTorch's axes (out, in, ...) to Flax's, by their number
+# From PyTorch's axes (out, in, ...) to Flax's, by the number of axes.
+KERNELS: dict[int, tuple[int, ...]] = {4: (2, 3, 1, 0), 2: (1, 0)}
 
 
 class _Norm(nn.Module):
@@ -59,7 +60,7 @@ def _max_pool(x: Array) -> Array:
     return nn.max_pool(x, (3, 3), (2, 2))
 
 
-def _chain(x: Array, *convolutions: tuple) -> Array:
+def _chain(x: Array, *convolutions: tuple[Any, ...]) -> Array:
     """Convolutions one after the other, each (name, features, kernel size, ...), as parts of the module that calls."""
     for name, *settings in convolutions:
         x = _Conv(*settings, name=name)(x)
@@ -205,7 +206,7 @@ def resize(image: Float[Array, "b h w c"]) -> Float[Array, "b 299 299 3"]:
     return jnp.broadcast_to(image, (*image.shape[:3], 3))
 
 
-def load_inception(path: str | Path) -> dict:
+def load_inception(path: str | Path) -> dict[str, Any]:
     """Returns the variables of `InceptionV3` from a file with the names of `pt_inception-2015-12-05`: `.pth`, `.pt` or
     `.safetensors`. Entries that the network lacks, such as counts of batches, are left.
 

@@ -117,7 +117,7 @@ def balanced_order(labels: Labels, seed: int = 0) -> Int[np.ndarray, "n"]:
     shuffled = np.asarray(labels)[order]
     by_class = np.argsort(shuffled, kind="stable")
     _, starts, sizes = np.unique(shuffled[by_class], return_index=True, return_counts=True)
-    rank = np.empty(len(order), int)  # of each example among those of its class
+    rank = np.empty(len(order), int)  # the rank of each example among those of its class
     rank[by_class] = np.arange(len(order)) - np.repeat(starts, sizes)
     return order[np.argsort(rank, kind="stable")]
 

@@ -16,8 +16,8 @@ PerImage = Float[Array, "b"]
 WINDOW, SIGMA = 11, 1.5
 TAPS = np.exp(-np.square((np.arange(WINDOW) - WINDOW // 2) / SIGMA) / 2)
 TAPS = (TAPS / TAPS.sum()).tolist()
-C1, C2 = 0.01**2, 0.03**2  # of intensities in [0, 1]
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # of the scales, the finest first
+C1, C2 = 0.01**2, 0.03**2  # for intensities in [0, 1]
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # the weights of the scales, the finest first
 BATCH = 250  # pairs at once
 
 

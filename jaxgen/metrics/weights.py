@@ -48,7 +48,7 @@ VERSION = 1001
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors by name of a `.safetensors` file, or of a state dict in a `.pth` or `.pt` file.
+    """Returns the tensors by name of a `.safetensors` file, or of a state dict in a `.pth` or `.pt` file.
 
     PyTorch's files of the zip format (since 1.6) and of the one before are read. The arrays are read-only.
 
@@ -56,7 +56,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
         ValueError: another suffix, no such file, a damaged one, or one that holds anything but tensors by name.
     """
     path = Path(path)
-    readers: dict[str, Callable] = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch}
+    readers: dict[str, Callable[..., Any]] = {".safetensors": _safetensors, ".pth": _torch, ".pt": _torch}
     if path.suffix not in readers:
         raise ValueError(f"{path}: weights are read from {', '.join(readers)} files")
     try:
@@ -97,7 +97,7 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
     def array(self, memory: bytes) -> np.ndarray:
-        """The values in `memory`; NumPy checks that they lie within it."""
+        """Returns the values in `memory`; NumPy checks that they lie within it."""
         dtype = jnp.dtype(self.storage.dtype)
         size = dtype.itemsize
         return np.ndarray(self.shape, dtype, memory, self.offset * size, [stride * size for stride in self.strides])
@@ -106,7 +106,7 @@ class _Tensor(NamedTuple):
 class _Unpickler(pickle.Unpickler):
     """Knows the names that a dictionary of tensors needs, each as a harmless thing of this file."""
 
-    def __init__(self, file: io.BytesIO):
+    def __init__(self, file: io.BytesIO) -> None:
         super().__init__(file)
         self.storages: dict[str, _Storage] = {}
 

@@ -55,10 +55,10 @@ class Checkpoints:
         keep_best: int = 1,
         best: str | None = None,
         mode: Literal["min", "max"] = "min",
-    ):
+    ) -> None:
         if keep_latest < 1 or keep_best < 0:
             raise ValueError(f"keep_latest={keep_latest}, keep_best={keep_best}: at least 1 and 0 are needed")
-        self.folder = Path(folder).absolute()
+        self.folder: Path = Path(folder).absolute()
         self._keep_latest, self._keep_best = keep_latest, keep_best
         self._best, self._sign = best, -1 if mode == "max" else 1
         self._scores: dict[int, float] = {}  # step: score, the least the best

@@ -51,10 +51,13 @@ class Interrupted(Exception):
     on from it. `signum` is the number of the signal, and the message says whether the step is saved.
     """
 
-    def __init__(self, signum: int, step: int, saved: bool = True, state: State | None = None):
+    def __init__(self, signum: int, step: int, saved: bool = True, state: State | None = None) -> None:
         end = "which is saved" if saved else "which is not saved: the state of this exception holds it"
         super().__init__(f"stopped by {signal.Signals(signum).name} after step {step}, {end}")
-        self.signum, self.step, self.saved, self.state = signum, step, saved, state
+        self.signum: int = signum
+        self.step: int = step
+        self.saved: bool = saved
+        self.state: State | None = state
 
 
 def fit(
@@ -155,13 +158,13 @@ class _Intervals:
         return step == self.steps or bool(every and step % every == 0)
 
     def next(self, step: int, end: int) -> int:
-        """The first step after `step` at which anything is due, `end` at the latest."""
+        """Returns the first step after `step` at which anything is due, `end` at the latest."""
         return min(end, *(step - step % n + n for n in (self.log, self.checkpoint, self.evaluation) if n))
 
 
 class _Log:
-    """Everything that a run reports to: its folder, and the logger of the user. Of several processes only the first
-    reports."""
+    """Everything that a run reports to: its folder, and the logger of the user. Where there are several processes, only
+    the first reports."""
 
     def __init__(
         self,

@@ -28,7 +28,7 @@ class MetricLogger(Protocol):
     """What `jaxgen.fit` reports to besides the run folder: Weights & Biases, MLflow, trackio, or anything else.
 
         class WandB:
-            def __init__(self, **settings):
+            def __init__(self, **settings) -> None:
                 self.run = wandb.init(**settings)
 
             def write(self, step, metrics):
@@ -93,7 +93,7 @@ class Logger:
             nothing twice; 0 starts afresh.
     """
 
-    def __init__(self, folder: str | Path, resume_step: int = 0):
+    def __init__(self, folder: str | Path, resume_step: int = 0) -> None:
         self._folder = Path(folder)
         self._folder.mkdir(parents=True, exist_ok=True)
         kept = [record for record in read_metrics(folder) if record["step"] <= resume_step] if resume_step else []

@@ -6,7 +6,7 @@ is a whole run, with the keys and the order of data that its seed alone would gi
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -17,7 +17,7 @@ from jaxgen.types import State
 __all__ = ["members", "over_members", "summary"]
 
 
-def over_members(f: Callable, mesh: Mesh, in_axes: Sequence[Literal[0] | None]) -> Callable:
+def over_members(f: Callable[..., Any], mesh: Mesh, in_axes: Sequence[Literal[0] | None]) -> Callable[..., Any]:
     """Returns a function that applies `f` to every member at once. Each device of the mesh has members of its own.
 
     A device takes its members by a `vmap`, but on a CPU it takes members with convolutions one after the other, which

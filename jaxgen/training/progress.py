@@ -23,7 +23,7 @@ class Progress:
         shown: whether anything is shown.
     """
 
-    def __init__(self, steps: int, step: int, shown: bool = True):
+    def __init__(self, steps: int, step: int, shown: bool = True) -> None:
         self._bar = tqdm(total=steps, initial=step, unit="step", disable=None if shown else True)
         self._lines = shown and self._bar.disable
         self._steps = steps

@@ -74,7 +74,7 @@ def test_table_and_figures_and_runs_that_are_given(tmp_path, capsys, monkeypatch
         assert np.asarray(Image.open(tmp_path / "a" / f"{name}.png")).std() > 1
     assert "choose --resume, --overwrite or another --run" in fails(capsys, "--run", tmp_path / "a")
     other = ["--run", tmp_path / "b", "--vae", tmp_path / "a" / "vae", "--source", "sprites"]
-    assert "the models are of digits and sprites: give runs" in fails(capsys, *other)
+    assert "the models are trained on digits and sprites: give runs" in fails(capsys, *other)
 
     monkeypatch.setattr(script, "train", nothing)
     folders = {name: tmp_path / "a" / name for name in script.MODELS}

@@ -31,7 +31,7 @@ __all__ = [
 SHOWN = 2000  # test examples at most whose codes are looked at
 SHOWN_IMAGES = 32  # test examples whose images are shown
 SAMPLED = 5000  # training examples at most from which factors are judged
-BINS = 20  # of each unit, for mutual information
+BINS = 20  # the bins of each unit, for mutual information
 
 DataSet = Dataset | StreamedDataset
 Decode = Callable[[np.ndarray, Any], np.ndarray]
