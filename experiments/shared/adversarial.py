@@ -11,11 +11,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxgen.evaluation import Evaluator
-from jaxgen.evaluation.pictures import draw_neighbours, draw_points, draw_walks
-from jaxgen.evaluation.points import point_evaluator
-from jaxgen.evaluation.samples import Sample, image_evaluator
-from jaxgen.evaluation.stacked import stacked_evaluator
 from jaxtyping import Array, Key
 
 from jaxgen import networks
@@ -34,6 +29,11 @@ from jaxgen.cli.config import Checked
 from jaxgen.cli.names import ADVERSARIAL_LOSSES, AUGMENTATIONS, PENALTIES
 from jaxgen.cli.sampling import Load
 from jaxgen.data import load, toy_world
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.pictures import draw_neighbours, draw_points, draw_walks
+from jaxgen.evaluation.points import point_evaluator
+from jaxgen.evaluation.samples import Sample, image_evaluator
+from jaxgen.evaluation.stacked import stacked_evaluator
 from jaxgen.losses import Penalty
 from jaxgen.metrics import inception_extractor
 from jaxgen.models import GAN

@@ -11,7 +11,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxgen.evaluation.samples import BATCH, sampled
 from jaxtyping import Array
 
 from experiments.shared.adversarial import sample_evaluator
@@ -19,6 +18,7 @@ from jaxgen.cli import ByLabel, EvaluationOptions, Experiment, OnRun, Run, at_le
 from jaxgen.cli.names import SAMPLERS
 from jaxgen.data import read_image
 from jaxgen.diffusion import DDIM, Sampler
+from jaxgen.evaluation.samples import BATCH, sampled
 from jaxgen.models import Diffusion
 from jaxgen.pixels import to_uint8
 from jaxgen.report import image_grid, plot_trade_off, save_image

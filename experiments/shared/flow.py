@@ -10,10 +10,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxgen.evaluation import Evaluator
-from jaxgen.evaluation.density import density_evaluator
-from jaxgen.evaluation.likelihood import likelihood_evaluator
-from jaxgen.evaluation.pictures import draw_density, draw_flow
 from jaxtyping import Array
 
 from experiments.shared.adversarial import ConditionalOptions, classes_of
@@ -21,6 +17,10 @@ from experiments.shared.latent import world_of
 from experiments.shared.schedules import check_share, share_of, steps_to_share
 from jaxgen.cli import ByLabel, Config, EvaluationOptions, MirrorOptions, at_least, positive
 from jaxgen.data import toy_world
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.density import density_evaluator
+from jaxgen.evaluation.likelihood import likelihood_evaluator
+from jaxgen.evaluation.pictures import draw_density, draw_flow
 from jaxgen.models import NormalizingFlow
 from jaxgen.networks import Dequantiser
 from jaxgen.types import State

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxgen.evaluation import Evaluator, joined
-from jaxgen.evaluation.latent_space import disentanglement_evaluator, vae_evaluator
-from jaxgen.evaluation.pictures import draw_latent_space
 from jaxtyping import Array
 
 from jaxgen.cli import EvaluationOptions, at_least
 from jaxgen.data import FactorWorld, factor_world
+from jaxgen.evaluation import Evaluator, joined
+from jaxgen.evaluation.latent_space import disentanglement_evaluator, vae_evaluator
+from jaxgen.evaluation.pictures import draw_latent_space
 from jaxgen.models import VAE
 from jaxgen.types import State
 

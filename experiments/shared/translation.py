@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxgen.evaluation import Evaluator
-from jaxgen.evaluation.translation import two_domains_evaluator
 from jaxtyping import Array, Key
 
 from jaxgen.cli import Config, Drawn, Experiment, MirrorOptions, Sampling, at_least, positive
 from jaxgen.cli.sampling import Load
 from jaxgen.data import Dataset
+from jaxgen.evaluation import Evaluator
+from jaxgen.evaluation.translation import two_domains_evaluator
 from jaxgen.layers import Upsampling
 from jaxgen.models.two_domains import OTHER, TwoDomains
 from jaxgen.pixels import normalise
