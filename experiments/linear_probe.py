@@ -35,7 +35,13 @@ from jaxgen.cli import open_run, run_study
 from jaxgen.cli.process import use_devices
 from jaxgen.cli.run import read_run
 from jaxgen.data import load
-from jaxgen.evaluation.features import code_features, discriminator_features, pca_features, posterior_features
+from jaxgen.evaluation.features import (
+    code_features,
+    discriminator_features,
+    images_of,
+    pca_features,
+    posterior_features,
+)
 from jaxgen.metrics import (
     Extractor,
     features_of,
@@ -174,7 +180,7 @@ def representations(config: LinearProbe) -> dict[str, Split]:
                 untrained = jax.jit(partial(model.init, batch=data[0].spec(1)))(jax.random.key(config.seed))
                 features[f"{row}, untrained"] = of(model, untrained)
         for row, each in features.items():
-            found[row] = tuple(features_of(Extractor(row, each), part) for part in data)
+            found[row] = tuple(features_of(Extractor(row, each), images_of(part)) for part in data)
     return found
 
 
