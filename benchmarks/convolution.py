@@ -1,7 +1,7 @@
 """JAX's native convolutions against `jaxgen.layers.convolution`: python -m benchmarks.convolution
 
-Every row runs both in turn, many times, and prints the medians and their ratio (above 1: ours is faster). Only the
-ratios are worth comparing between machines. `--quick` takes three samples each.
+Each row runs both in turn, 15 times, and prints the median times and their ratio (above 1: ours is faster). Only the
+ratios are worth comparing between machines. `--quick` runs both three times.
 """
 
 import statistics
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -35,15 +36,17 @@ LAYERS = [  # batch, size, in, out, kernel, stride
 
 
 def native(x, w, strides):
+    """Returns the convolution of x (b, h, w, i) with the kernel w (k, k, i, o) by JAX's own operation."""
     return lax.conv_general_dilated(x, w, (strides, strides), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def native_transpose(y, w, strides):
+    """Returns the transposed convolution of y (b, h, w, o) with the kernel w (k, k, i, o) by JAX's own operation."""
     return lax.conv_transpose(y, w, (strides, strides), "SAME", transpose_kernel=True)
 
 
 def compare(title, theirs, ours, *args):
-    """Print the times of both on these arguments."""
+    """Prints the times of two functions on the same arguments, and their ratio."""
     theirs, ours = jax.jit(theirs), jax.jit(ours)
     seconds = ([], [])
     for _ in range(1 + (3 if "--quick" in sys.argv else 15)):  # the first compiles
@@ -56,6 +59,7 @@ def compare(title, theirs, ours, *args):
 
 
 def layer(batch, size, inputs, outputs, kernel, strides):
+    """Prints the times of what training computes of one layer: the map, its adjoints, and a gradient penalty."""
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (batch, size, size, inputs))
     w = jax.random.normal(keys[1], (kernel, kernel, inputs, outputs)) / (kernel * inputs**0.5)
@@ -73,9 +77,8 @@ def layer(batch, size, inputs, outputs, kernel, strides):
 
     def adjoint(of):
         def compute(x, w, y):
-            args = [x, w]
-            linear = lambda a: native(*(a if i == of else b for i, b in enumerate(args)), strides)  # noqa: E731
-            return jax.linear_transpose(linear, args[of])(y)[0]
+            linear = (lambda x: native(x, w, strides)) if of == 0 else (lambda w: native(x, w, strides))
+            return jax.linear_transpose(linear, (x, w)[of])(y)[0]
 
         return compute
 
@@ -85,46 +88,62 @@ def layer(batch, size, inputs, outputs, kernel, strides):
     ours = lambda x, w, y: conv_kernel(x, y, kernel, strides)  # noqa: E731
     compare(f"adjoint in w        {name}", adjoint(1), ours, x, w, y)
     if strides > 1:
-        kernels = (gradient(f, 1) for f in (native_transpose, conv_transpose))
-        compare(f"transposed, its dw  {name}", *kernels, y, w, x)
+        theirs, ours = (gradient(f, 1) for f in (native_transpose, conv_transpose))
+        compare(f"transposed, its dw  {name}", theirs, ours, y, w, x)
     compare(f"gradient penalty    {name}", penalty(native), penalty(conv), w, x)
 
 
 class Generator(nn.Module):
+    """The generator of a small DCGAN."""
+
     up: Callable
+    """(features, kernel, strides) -> a transposed convolution."""
 
     @nn.compact
     def __call__(self, z):
+        """Returns images (b, 28, 28, 1)."""
         x = nn.relu(nn.Dense(7 * 7 * 128)(z)).reshape(-1, 7, 7, 128)
         x = nn.relu(self.up(64, 4, 2)(x))
         return jnp.tanh(self.up(1, 4, 2)(x))
 
 
 class Discriminator(nn.Module):
+    """The discriminator of a small DCGAN."""
+
     down: Callable
+    """(features, kernel, strides) -> a convolution."""
 
     @nn.compact
     def __call__(self, x):
+        """Returns logits (b, 1)."""
         x = nn.leaky_relu(self.down(64, 4, 2)(x), 0.2)
         x = nn.leaky_relu(self.down(128, 4, 2)(x), 0.2)
         return nn.Dense(1)(x.reshape(x.shape[0], -1))
 
 
 def flax_down(features, kernel, strides):
+    """Returns Flax's convolution."""
     return nn.Conv(features, (kernel, kernel), strides)
 
 
 def flax_up(features, kernel, strides):
+    """Returns Flax's transposed convolution."""
     return nn.ConvTranspose(features, (kernel, kernel), (strides, strides))
 
 
 def gan(down, up, length=None):
-    """A DCGAN training step at 28×28, or `length` of them in one scan, with the state before it."""
+    """Returns a training step of DCGAN at 28×28, or `length` of them in one scan, and the state before it."""
     generator, discriminator, optimiser = Generator(up), Discriminator(down), optax.adam(2e-4, b1=0.5)
     key, batch = jax.random.key(0), 64
     real = jax.random.uniform(key, (batch, 28, 28, 1), minval=-1)
     params = (generator.init(key, jnp.ones((1, 64))), discriminator.init(key, real))
     state = (params, tuple(optimiser.init(p) for p in params), jax.random.key(1))
+
+    def make(g, z) -> Any:
+        return generator.apply(g, z)
+
+    def judge(d, x) -> Any:
+        return discriminator.apply(d, x)
 
     def step(state, _):
         (g, d), (g_state, d_state), key = state
@@ -132,11 +151,11 @@ def gan(down, up, length=None):
         z = jax.random.normal(noise, (batch, 64))
 
         def d_loss(d):
-            fake = discriminator.apply(d, generator.apply(g, z))
-            return jnp.mean(nn.softplus(fake)) + jnp.mean(nn.softplus(-discriminator.apply(d, real)))
+            fake = judge(d, make(g, z))
+            return jnp.mean(nn.softplus(fake)) + jnp.mean(nn.softplus(-judge(d, real)))
 
         def g_loss(g):
-            return jnp.mean(nn.softplus(-discriminator.apply(d, generator.apply(g, z))))
+            return jnp.mean(nn.softplus(-judge(d, make(g, z))))
 
         updates, d_state = optimiser.update(jax.grad(d_loss)(d), d_state)
         d = optax.apply_updates(d, updates)
@@ -148,6 +167,7 @@ def gan(down, up, length=None):
 
 
 def main():
+    """Runs all rows: the layers, then training steps."""
     print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, {jax.default_backend()}")
     for shape in LAYERS:
         layer(*shape)

@@ -1,9 +1,9 @@
 """How often `jaxgen.evaluation.diagnosis` is right: python -m benchmarks.diagnosis [--seeds 2] [--seed 0] [--out PNG]
 
-Short runs of small networks on points, each constructed to be healthy or to fail in one way, under several losses and
-seeds. The label is the construction's. It is confirmed on samples and on D, by figures that the diagnosis does not
-read: the sliced Wasserstein distance of the samples to the data and to the samples before, the mode that each is
-nearest to, D's ranking of fresh pairs, and its slope where the samples are. Runs that came out otherwise than
+The runs are short, of small networks on points, under several losses and seeds. Each is constructed to be healthy or to
+fail in one way, which is its label. The label is confirmed on samples and on D, by figures that the diagnosis does not
+read: the sliced Wasserstein distance of the samples to the data and to the samples before, the mode that is nearest to
+each sample, D's ranking of fresh pairs, and its slope where the samples are. Runs that came out otherwise than
 constructed are listed, and counted apart.
 """
 
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,65 +32,100 @@ from jaxgen.models import GAN
 from jaxgen.networks import PointDiscriminator, PointGenerator
 from jaxgen.optimisers import clip_weights
 
-INTERVAL, EVALUATION, SAMPLES = 50, 4, 2500  # steps a record, records an evaluation, points an evaluation
+INTERVAL = 50  # steps from one record to the next
+EVALUATION = 4  # records from one evaluation to the next
+SAMPLES = 2500  # points of an evaluation
 ADAM = functools.partial(optax.adam, b1=0.5)
 COLUMNS = [*list(VERDICTS)[1:], "undecided"]
 ROWS = COLUMNS[:-1]
 
 
 class Bent(nn.Module):
-    """A generator whose points are sent through `bend`."""
+    """A generator whose points are sent through a function."""
 
     generator: nn.Module
+    """The generator."""
     bend: Callable
+    """The function, (n, 2) -> (n, 2)."""
 
     @nn.compact
     def __call__(self, latent, label=None, *, train=False):
+        """Returns the bent points (n, 2)."""
         return self.bend(self.generator(latent))
 
 
 def right_half(points):
+    """Mirrors the points of the left half-plane into the right one."""
     return jnp.stack([jnp.abs(points[:, 0]), points[:, 1]], axis=-1)
 
 
 def narrow(points):
+    """Draws the points together around their mean."""
     return points.mean(axis=0) + 0.05 * nn.tanh(points - points.mean(axis=0))
 
 
 def far_away(points):
+    """Moves the points far away from the data."""
     return points + 8.0
 
 
 def aside(points):
+    """Draws the points together and moves them beside the data."""
     return 0.5 * points + 5.0
 
 
 @dataclass(frozen=True)
 class Construction:
-    """A way to train, and what must come of it. The data shows only the first `modes`."""
+    """A way to train, and what must come of it."""
 
     label: str
+    """The verdict that is right."""
     name: str
+    """What the printed table calls it."""
     gan: GAN
+    """The model."""
     world: str = "ring"
-    scale: float = 0.1  # of a mode: wider than the literature's 0.02, so that short runs learn it
+    """The name of the toy world that is the data."""
+    scale: float = 0.1
+    """The standard deviation of a mode: wider than the literature's 0.02, so that short runs learn it."""
     steps: int = 2000
+    """The number of training steps."""
     batch: int = 128
+    """The number of points in a minibatch."""
     modes: int | None = None
+    """The data show only this number of modes, the first ones; None: all."""
 
 
-def gan(loss, g=1e-3, d=1e-3, optimiser=ADAM, bend=None, relu=False, **options) -> GAN:
-    """Two layers of 128: tanh and an orthogonal start as in Unrolled GAN, or ReLU. `g` and `d` are learning rates, or
-    optimisers."""
-    start = {} if relu else {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
+def gan(
+    loss: str,
+    g: float | optax.GradientTransformation = 1e-3,
+    d: float | optax.GradientTransformation = 1e-3,
+    optimiser: Callable[[float], optax.GradientTransformation] = ADAM,
+    bend: Callable | None = None,
+    relu: bool = False,
+    **options: Any,
+) -> GAN:
+    """Returns a GAN whose players have two layers of 128 units, with tanh and an orthogonal start as in Unrolled GAN.
+
+    Args:
+        loss: the name of the game.
+        g: the learning rate of the generator, or its optimiser.
+        d: the same for the discriminator.
+        optimiser: a function from a learning rate to an optimiser.
+        bend: a function through which the generator's points are sent.
+        relu: the activation is ReLU, and the start is He's.
+        options: further fields of `GAN`, and `depth`, the number of the discriminator's hidden layers.
+    """
+    start: dict[str, Any] = {} if relu else {"activation": nn.tanh, "kernel_init": nn.initializers.orthogonal(1.4)}
     depth = options.pop("depth", 2)
     generator = PointGenerator(hidden=(128, 128), **start)
     discriminator = PointDiscriminator(hidden=(128,) * depth, **start)
-    rates = (optimiser(rate) if isinstance(rate, float) else rate for rate in (g, d))
+    g, d = (optimiser(rate) if isinstance(rate, float | int) else rate for rate in (g, d))
     return GAN(
         Bent(generator, bend) if bend else generator,
         discriminator,
-        *rates,
+        g,
+        d,
         ADVERSARIAL_LOSSES[loss],
         latent=16,
         **options,
@@ -97,12 +133,17 @@ def gan(loss, g=1e-3, d=1e-3, optimiser=ADAM, bend=None, relu=False, **options) 
 
 
 def constructions() -> list[Construction]:
-    """Healthy runs have what is known to cure; the others lack it, or are built so that they must fail."""
+    """Returns all constructions. Healthy runs have what is known to cure; the others lack it, or are built so that they
+    must fail."""
     momentum = functools.partial(optax.sgd, momentum=0.9)
     slow, clipped = optax.sgd(1e-3), optax.chain(optax.rmsprop(5e-4), clip_weights(0.001))
-    gp = {"penalties": (losses.Penalty(losses.gradient_penalty, 1.0),), "discriminator_steps": 3, "relu": True}
-    r1 = {"penalties": (losses.Penalty(losses.r1, 0.1),)}
-    five = {"discriminator_steps": 5}
+    gp: dict[str, Any] = {
+        "penalties": (losses.Penalty(losses.gradient_penalty, 1.0),),
+        "discriminator_steps": 3,
+        "relu": True,
+    }
+    r1: dict[str, Any] = {"penalties": (losses.Penalty(losses.r1, 0.1),)}
+    five: dict[str, Any] = {"discriminator_steps": 5}
     found = []
 
     def add(label, name, game, **options):
@@ -141,8 +182,10 @@ def constructions() -> list[Construction]:
 
 
 def train(construction: Construction, seeds: range):
-    """Records, and (points, D on them, D on data, D's slope) at each evaluation, of each seed: side by side in one
-    program."""
+    """Trains one run for each seed, side by side in one program.
+
+    Returns the runs' records, and what the evaluations of each run saw: points, D on them, D on data, and D's slope.
+    """
     game, world = construction.gan, world_of(construction)
     size = construction.batch * game.minibatches
     spread = distance(world.sample(1, SAMPLES)[0], world.sample(2, SAMPLES)[0])
@@ -198,22 +241,26 @@ def train(construction: Construction, seeds: range):
 
 
 def world_of(construction: Construction) -> Mixture:
-    return Mixture(toy_world(construction.world).modes, construction.scale)
+    """Returns the mixture that is the truth."""
+    world = toy_world(construction.world)
+    assert isinstance(world, Mixture)
+    return Mixture(world.modes, construction.scale)
 
 
 def distance(a, b) -> float:
+    """Returns the mean distance between the points of two samples, pair by pair."""
     return float(np.linalg.norm(a - b, axis=-1).mean())
 
 
 def sliced(a, b) -> float:
-    """The sliced Wasserstein-1 distance of two samples of one size (Bonneel et al. 2015), over 16 directions."""
+    """Returns the sliced Wasserstein-1 distance of two samples of one size, by 16 directions (Bonneel et al. 2015)."""
     angles = np.pi * np.arange(16) / 16
     directions = np.array([np.cos(angles), np.sin(angles)])
     return float(np.abs(np.sort(a @ directions, axis=0) - np.sort(b @ directions, axis=0)).mean())
 
 
 def confirmed(construction: Construction, seen) -> dict[str, bool]:
-    """Which labels the last third of the run bears out. Lengths are in the data's extent."""
+    """Returns which labels the last third of the run bears out. Lengths are in units of the data's extent."""
     world = world_of(construction)
     real, _ = world.sample(3, SAMPLES)
     extent = float(np.sqrt(real.var(axis=0).sum()))
@@ -233,7 +280,7 @@ def confirmed(construction: Construction, seen) -> dict[str, bool]:
     present = counts > 0.02 * SAMPLES
     flat = np.median(slope) * extent < 1e-2
     bad, alike = off.min() > 0.15, spread.max() < 0.15
-    return {
+    holds = {
         "divergence": False,
         "vanishing_gradient": bad and flat,
         "overpowering_discriminator": sure and bad and not flat and not alike,
@@ -242,10 +289,11 @@ def confirmed(construction: Construction, seen) -> dict[str, bool]:
         "oscillation": moved.mean() > 0.15 and moved.sum() > 2 * sliced(points[0], points[-1]) / extent and not sure,
         "healthy": present.all() and off.max() < 0.15 and near.mean() > 0.6,
     }
+    return {name: bool(value) for name, value in holds.items()}
 
 
 def draw(path: Path, matrix: np.ndarray, title: str) -> None:
-    """The confusion matrix: rows are what runs were constructed to be, columns the verdicts."""
+    """Draws the confusion matrix: rows are what runs were constructed to be, columns the verdicts."""
     figure = Figure(figsize=(7, 5.6), layout="constrained")
     axes = figure.add_subplot(title=title, xlabel="diagnosed", ylabel="constructed and confirmed")
     axes.imshow(matrix, cmap="Blues")
@@ -257,12 +305,13 @@ def draw(path: Path, matrix: np.ndarray, title: str) -> None:
     figure.savefig(path, dpi=70)
 
 
-def main():
+def main() -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0, help="the first")
-    parser.add_argument("--only", default="", help="constructions whose label or name holds this")
-    parser.add_argument("--out", type=Path, default=Path("docs/diagnosis_confusion.png"))
+    parser.add_argument("--seeds", type=int, default=2, help="the number of runs of each construction")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--only", default="", help="take only constructions whose label or name holds this")
+    parser.add_argument("--out", type=Path, default=Path("docs/diagnosis_confusion.png"), help="the picture")
     parser.add_argument("--verbose", action="store_true", help="print the evidence of each run")
     options = parser.parse_args()
     matrix, astray = np.zeros((len(ROWS), len(COLUMNS)), int), []
@@ -279,7 +328,7 @@ def main():
             if construction.label in truths:
                 matrix[ROWS.index(construction.label), COLUMNS.index(found.verdict)] += 1
             else:
-                verdicts[-1] += f" (astray: it is {' or '.join(truths) or 'of no kind'})"
+                verdicts[-1] += f" (astray: {'it is ' + ' or '.join(truths) if truths else 'no label fits'})"
                 astray.append(found.verdict in truths)
             if options.verbose and found.verdict != construction.label:
                 print(found)
@@ -287,9 +336,7 @@ def main():
         print(f"{construction.label}: {construction.name}: {', '.join(verdicts)}  {took:.0f} s", flush=True)
     right = sum(matrix[i, COLUMNS.index(name)] for i, name in enumerate(ROWS))
     title = f"{right} of {matrix.sum()} runs diagnosed rightly ({right / max(matrix.sum(), 1):.0%})"
-    print(
-        f"\n{title}; {len(astray)} came out otherwise than constructed, {sum(astray)} of them diagnosed as they are\n"
-    )
+    print(f"\n{title}; {len(astray)} came out otherwise than constructed, {sum(astray)} of these diagnosed rightly\n")
     print("| constructed | " + " | ".join(name.replace("_", " ") for name in COLUMNS) + " |")
     print("|---" * (1 + len(COLUMNS)) + "|")
     for name, row in zip(ROWS, matrix, strict=True):

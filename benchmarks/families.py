@@ -1,13 +1,13 @@
 """All families of generative models on MNIST, side by side: python -m benchmarks.families --run DIR
 
 Each row is an experiment's preset with other flags, trained into DIR unless it is there. The budgets are a few minutes
-of a GPU. Printed is a table:
+on a GPU. A table is printed, with these columns:
 
-parameters  of the model, of a GAN those of its generator
-FID etc.    of 10,000 samples against as many training images, by a classifier of the data
-bits/dim    of the test set, 8 bits a pixel: exact given the noise of dequantisation (flow), a bound (VAE, diffusion)
-training    the sum of the steps' times as logged: without compilation, checkpoints and evaluations
-sampling    500 samples in one batch, compiled before
+parameters  the number of the model's parameters; a GAN counts only its generator's
+FID etc.    figures of 10,000 samples against 10,000 training images, by a classifier of the data
+bits/dim    the test set's, at 8 bits a pixel: exact given the noise of dequantisation (flow), a bound (VAE, diffusion)
+training    the seconds of the training steps as logged: without compilation, checkpoints and evaluations
+sampling    the seconds for 500 samples in one batch, compiled before
 
 DIR/families.png shows samples.
 """
@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,6 +30,7 @@ from jaxgen.evaluation.classifier import classifier_extractor
 from jaxgen.evaluation.features import real_features
 from jaxgen.evaluation.samples import BATCH, SAMPLES, sampled
 from jaxgen.metrics import features_of, sample_figures
+from jaxgen.models import GAN
 
 ROWS: Rows = {
     "VAE": (vae, "mnist --network conv --likelihood discretised_logistic --importance-samples 0"),
@@ -41,22 +43,22 @@ SHARED = "--log-every 100 --eval-every 0"
 FIGURES = ("parameters", "fid", "kid", "precision", "recall", "bits/dim", "training, s", "sampling, s")
 
 
-def parameters(state) -> int:
-    """Of the model, of a GAN those of its generator."""
-    params = state.generator.params if hasattr(state, "generator") else state.params
+def parameters(model: Any, state: Any) -> int:
+    """Returns the number of parameters of the model; for a GAN, of its generator."""
+    params = state.generator.params if isinstance(model, GAN) else state.params
     return sum(x.size for x in jax.tree.leaves(params))
 
 
 def bits_per_dim(figures: dict[str, float], dimensions: int) -> float:
-    """Of an experiment's figures of the test set; NaN where it has no likelihood."""
+    """Returns bits per dimension from an experiment's figures of the test set; NaN where they have no likelihood."""
     if "test_elbo" in figures:
         return -figures["test_elbo"] / (dimensions * math.log(2))
     return figures.get("test_bits_per_dim", figures.get("bits_per_dim", math.nan))
 
 
 def seconds_of_training(metrics: list[dict]) -> float:
-    """Of the steps, at the rates logged; where none was (compilation) at their median."""
-    records = [r for r in metrics if "loss" in r or "generator_loss" in r]
+    """Returns the seconds of the steps at the rates logged, or at their median where compilation left none."""
+    records = [r for r in metrics if r["kind"] == "train"]
     steps = np.diff([0, *(r["step"] for r in records)])
     rates = np.array([r.get("steps_per_second", math.nan) for r in records])
     rates = np.where(np.isnan(rates), np.nanmedian(rates), rates)
@@ -64,17 +66,16 @@ def seconds_of_training(metrics: list[dict]) -> float:
 
 
 def measure(folder: Path, figures_of: Callable) -> dict[str, float]:
-    """The row of a run; `figures_of` those of samples."""
+    """Returns the row of a run; `figures_of` returns the figures of its samples."""
     run = open_run(folder)
     sample = partial(run.model.sample, **run.experiment.sampling.of(run.config).options())
-    classes = getattr(run.config, "conditional", False) * run.data.classes
-    images = list(sampled(sample, run.state, SAMPLES, classes=classes))
+    images = list(sampled(sample, run.state, SAMPLES, classes=run.model.classes))
     began = time.perf_counter()
-    next(sampled(sample, run.state, BATCH, classes=classes))  # compiled by now
+    next(sampled(sample, run.state, BATCH, classes=run.model.classes))  # compiled by now
     seconds = time.perf_counter() - began
     last = [r for r in run.metrics if {"test_elbo", "test_bits_per_dim", "bits_per_dim"} & r.keys()]
     return figures_of(images) | {
-        "parameters": parameters(run.state),
+        "parameters": parameters(run.model, run.state),
         "bits/dim": bits_per_dim(last[-1] if last else {}, images[0][0].size),
         "training, s": seconds_of_training(run.metrics),
         "sampling, s": seconds,
@@ -82,6 +83,7 @@ def measure(folder: Path, figures_of: Callable) -> dict[str, float]:
 
 
 def main() -> None:
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True, help="a folder for the runs")
     parser.add_argument("--rows", nargs="+", help="some of the table's rows by name; default: all")

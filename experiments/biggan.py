@@ -204,8 +204,9 @@ def truncation(experiment: Experiment, args: list[str]) -> None:
         compute = jax.jit(partial(model.standing_statistics, truncation=threshold))
         state = compute(run.state, jax.random.key(2))
         sample = partial(model.sample, truncation=threshold)
-        figures = sample_evaluator(run.config, sample, data, model.classes)(state).figures
-        found[str(threshold)] = dict(figures)
+        evaluation = sample_evaluator(run.config, sample, data, model.classes)(state)
+        figures = evaluation.figures
+        found[str(threshold)] = {**figures, **evaluation.counts}
         rows.append(jax.jit(sample, static_argnums=2)(state, jax.random.key(0), len(label), label))
         shown = ("fid", "inception_score", "diversity", "label_accuracy")
         print(threshold or "none", *(f"{name} {figures[name]:.4g}" for name in shown), flush=True)

@@ -24,7 +24,7 @@ from jaxtyping import Array
 
 from experiments.shared.adversarial import ConditionalOptions, classes_of, sample_evaluator
 from experiments.shared.diffusion import DiffusionSampling, SamplerOptions, edit, guidance, inpaint, samplers
-from experiments.shared.schedules import check_share, share_of, steps_to_share
+from experiments.shared.schedules import check_share, steps_to_share, warmup_steps
 from jaxgen.cli import Config, Experiment, MirrorOptions, SampleOptions, at_least, main, positive
 from jaxgen.cli.names import PREDICTIONS, SCHEDULES, VARIANCES, WEIGHTINGS
 from jaxgen.data import toy_world
@@ -161,8 +161,7 @@ def build(config: DiffusionConfig, data: Any) -> Diffusion:
         parts = config.multipliers, config.blocks, config.attention, config.dropout
         network = DiffusionUNet(config.width, *parts, **common)
     end = 0.0 if config.cosine_decay else config.learning_rate
-    warmup = share_of(config, "warmup") if config.warmup else 0
-    rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup, config.steps, end)
+    rate = optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, warmup_steps(config), config.steps, end)
     return Diffusion(
         shape,
         network,
@@ -219,7 +218,8 @@ def pictures(config: DiffusionConfig, model: Diffusion, state: State, train: Any
     draw_walks(generate, state, tuple(model.shape), run, key=walk_key, classes=model.classes)
     batch = test.batch(np.linspace(0, len(test) - 1, min(len(test), 10)).astype(int))
     fill = partial(model.inpaint, sampler=DDIM(min(100, config.timesteps), 1.0), guidance=config.guidance)
-    draw_inpainting(fill, state, batch["image"], batch["label"] if model.classes else None, run)
+    label = jnp.asarray(batch["label"]) if model.classes else None
+    draw_inpainting(fill, state, batch["image"], label, run)
     draw_neighbours(partial(model.sample, **sampling(config)), state, train, run, classes=model.classes)
 
 

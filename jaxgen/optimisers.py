@@ -1,14 +1,16 @@
 """Links of optimisers that optax lacks: weights that are clipped, and kernels that are kept orthogonal."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
 __all__ = ["add_orthogonal_regularisation", "clip_weights", "orthogonality"]
 
 
-def orthogonality(params: PyTree) -> Float[Array, ""]:
+def orthogonality(params: Any) -> Float[Array, ""]:
     """Returns Σ ||Wᵀ W ∘ (1 - I)||² over the kernels, each as a matrix (inputs, outputs) (Brock et al. 2019, eq. 3).
 
     The diagonal does not count, so the norms of the columns stay free. ValueError where no leaf is called `kernel`.
@@ -27,7 +29,7 @@ def orthogonality(params: PyTree) -> Float[Array, ""]:
         gram = w.T @ w
         return jnp.square(gram - jnp.diag(jnp.diag(gram))).sum()
 
-    return sum(map(off_diagonal, kernels))
+    return jnp.asarray(sum(map(off_diagonal, kernels)))
 
 
 def add_orthogonal_regularisation(weight: float) -> optax.GradientTransformation:

@@ -1,5 +1,7 @@
 """The ranges of pixels: uint8 in files, in memory and in batches, and float32 in [-1, 1] inside the models."""
 
+from typing import overload
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,10 @@ from jaxtyping import Array, Float, UInt8
 __all__ = ["normalise", "to_uint8", "to_unit"]
 
 
+@overload
+def normalise(image: UInt8[Array, "..."] | Float[Array, "..."]) -> Float[Array, "..."]: ...
+@overload
+def normalise(image: UInt8[np.ndarray, "..."] | Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]: ...
 def normalise(
     image: UInt8[Array | np.ndarray, "..."] | Float[Array | np.ndarray, "..."],
 ) -> Float[Array | np.ndarray, "..."]:

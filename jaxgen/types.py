@@ -8,8 +8,6 @@ abilities: a model has one by having its method or property.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import jax
-import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 __all__ = [
@@ -25,9 +23,12 @@ __all__ = [
     "Trainable",
 ]
 
-Batch = Mapping[str, Array | np.ndarray | jax.ShapeDtypeStruct]
-"""Arrays, or for `init` their shapes, with one leading batch axis: `image` (uint8, NHWC), and where they exist `label`
-(int32) and `attributes` (int32, 0 or 1). Paired images are `source` and `target`, two unpaired domains `a` and `b`."""
+Batch = Mapping[str, Any]
+"""Arrays of JAX or NumPy, or for `init` their shapes (`jax.ShapeDtypeStruct`), with one leading batch axis.
+
+The keys are `image` (uint8, NHWC), and where they exist `label` (int32) and `attributes` (int32, 0 or 1). Paired images
+are `source` and `target`, two unpaired domains `a` and `b`.
+"""
 
 Label = Int[Array, "b"] | None
 """The class of each example, from 0; None where the model is unconditional."""
@@ -36,7 +37,7 @@ Metrics = dict[str, Array]
 """Scalars by name, as `step` returns them."""
 
 State = Any
-"""A `flax.struct.dataclass` pytree that holds everything a run needs to go on; it has a field `step`."""
+"""A `flax.struct.PyTreeNode` that holds everything a run needs to go on; it has a field `step`."""
 
 
 @runtime_checkable

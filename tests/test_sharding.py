@@ -4,6 +4,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxgen.losses import minimax
 from jaxgen.models import GAN, VAE
 from jaxgen.networks import (
     DCGANDiscriminator,
@@ -19,7 +20,7 @@ SHAPE = (16, 16, 1)
 SGD = optax.sgd(1e-2)  # Adam starts with the sign of a gradient, which rounding decides where it is 0
 MODELS = {
     "vae": VAE(MLPEncoder(4, (64,)), MLPDecoder(SHAPE, (64,)), SGD),
-    "gan": GAN(MLPGenerator(SHAPE, 16, (64,), 3), MLPDiscriminator((64,), 16, 16, 3), SGD, SGD, "minimax", 2, 8, 3),
+    "gan": GAN(MLPGenerator(SHAPE, 16, (64,), 3), MLPDiscriminator((64,), 16, 16, 3), SGD, SGD, minimax, 2, 8, 3),
     "dcgan": GAN(DCGANGenerator(SHAPE, width=8), DCGANDiscriminator(width=8), SGD, SGD, latent=8),
 }
 

@@ -91,9 +91,10 @@ def compare(
     """Prints and draws the figures of samples, the seconds for a batch of them and a row of pictures, for variants of
     the arguments of `sample`; `variants` returns them for a config."""
     run = flags.open(experiment)
+    compared = variants(run.config)
     model, data = run.model, run.load_data()
     columns, found, rows = 2 * (model.classes or 8), {}, []
-    for variant, arguments in variants(run.config).items():
+    for variant, arguments in compared.items():
         sample = partial(model.sample, **arguments)
         figures = sample_evaluator(run.config, sample, data, model.classes, flags.eval_samples)(run.state)
         began = time.perf_counter()
@@ -130,6 +131,8 @@ def samplers(experiment: Experiment, args: list[str]) -> None:
                     f"--samplers {entry!r}: a sampler ({', '.join(SAMPLERS)}) and its steps are needed, as in 'ddim 20'"
                 )
             count = int(steps or config.timesteps)
+            if not 1 <= count <= config.timesteps:
+                raise ValueError(f"--samplers {entry!r}: 1 to the {config.timesteps} timesteps are allowed")
             found[f"{name} {count}"] = {"sampler": sampler_of(name, count), "guidance": config.guidance}
         return found
 

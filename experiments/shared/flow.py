@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from experiments.shared.adversarial import ConditionalOptions, classes_of
 from experiments.shared.latent import world_of
-from experiments.shared.schedules import check_share, share_of, steps_to_share
+from experiments.shared.schedules import check_share, share_of, steps_to_share, warmup_steps
 from jaxgen.cli import ByLabel, Config, EvaluationOptions, MirrorOptions, at_least, positive
 from jaxgen.data import toy_world
 from jaxgen.evaluation import Evaluator
@@ -107,7 +107,7 @@ def build_flow(config: FlowConfig, data: Any, network: Callable[..., nn.Module],
         dequantiser = Dequantiser(dtype=config.dtype)
     rate: Any = config.learning_rate
     if config.cosine_decay:
-        rate = optax.warmup_cosine_decay_schedule(0.0, rate, share_of(config, "warmup"), config.steps)
+        rate = optax.warmup_cosine_decay_schedule(0.0, rate, warmup_steps(config), config.steps)
     elif config.warmup:
         rate = optax.linear_schedule(0.0, rate, share_of(config, "warmup"))
     optimiser = optax.chain(

@@ -6,7 +6,8 @@ from jaxgen.cli.experiment import Experiment
 from jaxgen.cli.flags import parse
 from jaxgen.cli.opened import OnRun
 from jaxgen.evaluation import diagnosis
-from jaxgen.report import plot_diagnosis
+from jaxgen.evaluation.game import game_eigenvalues
+from jaxgen.evaluation.pictures import draw_diagnosis
 from jaxgen.training import read_metrics
 
 __all__ = ["diagnose"]
@@ -28,10 +29,10 @@ def diagnose(experiment: Experiment, args: list[str]) -> None:
     records = [*read_metrics(run.path), {"step": run.step, **figures}]
     batch = training.batch(np.arange(run.config.batch_size * run.model.minibatches) % len(training))
     try:
-        eigenvalues, note = diagnosis.game_eigenvalues(run.model, run.state, batch), ""
+        eigenvalues, note = game_eigenvalues(run.model, run.state, batch), ""
     except ValueError as too_large:
         eigenvalues, note = None, f"note      {too_large}\n"
     found = diagnosis.diagnose(records, training.label_names, eigenvalues)
-    plot_diagnosis(run.path / "diagnosis.png", records, found, eigenvalues)
+    draw_diagnosis(run.path / "diagnosis.png", records, found, eigenvalues)
     print(f"{found}\n{note}", end="")
     print(f"figure    {run.path / 'diagnosis.png'}")

@@ -13,9 +13,9 @@ from jaxgen.cli.experiment import Experiment
 from jaxgen.cli.flags import parse
 from jaxgen.cli.opened import OnRun, config_of
 from jaxgen.cli.process import use_devices
-from jaxgen.cli.report import print_figures
+from jaxgen.cli.report import figures_of, print_figures
 from jaxgen.cli.run import read_run, restore
-from jaxgen.training import as_json, summary
+from jaxgen.training import as_json
 
 __all__ = ["evaluate"]
 
@@ -39,8 +39,8 @@ def evaluate(experiment: Experiment, args: list[str]) -> None:
     run = restore(experiment, flags.run, config, data[0], flags.checkpoint)
     evaluator = experiment.evaluator(config, run.model, *data)
     evaluations = [evaluator(state) for state in run.states]
-    figures = summary([one.figures for one in evaluations])
-    record = {"step": run.step, "extractor": evaluations[0].extractor, **evaluations[0].counts}
+    figures = figures_of(evaluations)
+    record = {"step": run.step, "extractor": evaluations[0].extractor}
     record |= {name: as_json(value) for name, value in figures.items()}
     (flags.run / "evaluation.json").write_text(json.dumps(record, indent=2, allow_nan=False) + "\n")
     print(f"step {run.step}")

@@ -16,11 +16,11 @@ from jaxgen.cli.experiment import Experiment
 from jaxgen.cli.flags import parse, parse_known
 from jaxgen.cli.folder import begin, check_same, claim
 from jaxgen.cli.process import mesh_of, use_devices
-from jaxgen.cli.report import draw_report, picture_of
+from jaxgen.cli.report import draw_report, figures_of, picture_of
 from jaxgen.cli.run import open_run, read_run, write_run
 from jaxgen.evaluation import Evaluation, Evaluator
 from jaxgen.evaluation.diagnosis import diagnose
-from jaxgen.training import fit, members, minibatches_of, phases_of, read_metrics, summary
+from jaxgen.training import fit, members, minibatches_of, phases_of, read_metrics
 from jaxgen.types import State, Trainable
 
 __all__ = ["train"]
@@ -79,8 +79,7 @@ def train(experiment: Experiment, args: list[str]) -> None:
     evaluations = watch.made[-len(states) :] or [evaluator(state) for state in states]
     if evaluations[-1].extractor:
         write_run(experiment, run, config, data[0], evaluations[-1].extractor)
-    figures = summary([one.figures for one in evaluations])
-    draw_report(experiment, run, config, model, states[0], data, figures)
+    draw_report(experiment, run, config, model, states[0], data, figures_of(evaluations))
 
 
 def _chosen(experiment: Experiment, args: list[str]) -> tuple[RunOptions, Any]:
@@ -150,12 +149,12 @@ class _Watch:
         self.verdicts: set[str] = {"healthy"}
 
     def __call__(self, state: State) -> Mapping[str, float]:
-        figures = self.evaluator(state)
-        self.made.append(figures)
+        evaluation = self.evaluator(state)
+        self.made.append(evaluation)
         if self.diagnosed:
-            records = [*read_metrics(self.diagnosed), {"step": int(state.step), **figures.figures}]
+            records = [*read_metrics(self.diagnosed), {"step": int(state.step), **evaluation.figures}]
             found = diagnose(records, self.label_names)
             if found.verdict not in self.verdicts:
                 warnings.warn(f"step {int(state.step)}: {found}", stacklevel=1)
             self.verdicts.add(found.verdict)
-        return figures.figures
+        return {**evaluation.figures, **evaluation.counts}

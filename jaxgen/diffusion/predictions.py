@@ -39,14 +39,14 @@ class Prediction:
         return a * marginal.alpha + b * marginal.sigma
 
 
-noise = Prediction(lambda alpha, sigma: (jnp.ones_like(alpha), jnp.zeros_like(alpha)))
+noise: Prediction = Prediction(lambda alpha, sigma: (jnp.ones_like(alpha), jnp.zeros_like(alpha)))
 """ε (Ho et al. 2020)."""
 
-image = Prediction(lambda alpha, sigma: (jnp.zeros_like(alpha), -jnp.ones_like(alpha)))
+image: Prediction = Prediction(lambda alpha, sigma: (jnp.zeros_like(alpha), -jnp.ones_like(alpha)))
 """x_0."""
 
-velocity = Prediction(lambda alpha, sigma: (alpha, sigma))
+velocity: Prediction = Prediction(lambda alpha, sigma: (alpha, sigma))
 """α ε - σ x_0 (Salimans & Ho 2022, section 4)."""
 
-flow = Prediction(lambda alpha, sigma: (jnp.ones_like(alpha), jnp.ones_like(alpha)))
+flow: Prediction = Prediction(lambda alpha, sigma: (jnp.ones_like(alpha), jnp.ones_like(alpha)))
 """ε - x_0, the velocity of the straight line from x_0 to ε (Liu et al. 2023, Lipman et al. 2023)."""

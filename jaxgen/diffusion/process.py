@@ -57,7 +57,7 @@ class DiscreteProcess:
     timesteps: int = 1000
     """T."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.timesteps < 1:
             raise ValueError(f"timesteps={self.timesteps}: at least 1 is needed")
         alpha, sigma = self.table

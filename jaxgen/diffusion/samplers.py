@@ -174,7 +174,7 @@ class DDIM(Sampler):
     eta: float = 0.0
     """η: 0 is deterministic, 1 is ancestral sampling with the variance `small`."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta={self.eta}: 0 to 1 is allowed")
 

@@ -81,4 +81,6 @@ def _log(variance: ArrayLike) -> Array:
     return jnp.log(jnp.maximum(variance, FLOOR))
 
 
-small, large, learned = Small(), Large(), Learned()
+small: Variance = Small()
+large: Variance = Large()
+learned: Variance = Learned()

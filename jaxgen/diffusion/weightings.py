@@ -59,7 +59,7 @@ class ImageError:
         return (terms.error * (self.weight(terms.marginal.snr) * of_image)).mean()
 
 
-snr = ImageError(lambda snr: snr)
+snr: ImageError = ImageError(lambda snr: snr)
 """The error of the noise, whatever is predicted."""
 
 

@@ -114,15 +114,19 @@ def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
     return jax.nn.relu(1 - real).mean() + jax.nn.relu(1 + fake).mean()
 
 
-minimax = AdversarialLoss(cross_entropy_discriminator, saturating_generator, zero_sum=True, output=jax.nn.sigmoid)
+minimax: AdversarialLoss = AdversarialLoss(
+    cross_entropy_discriminator, saturating_generator, zero_sum=True, output=jax.nn.sigmoid
+)
 """The zero-sum game of Goodfellow et al. 2014, equation 1."""
-non_saturating = AdversarialLoss(cross_entropy_discriminator, non_saturating_generator, output=jax.nn.sigmoid)
+non_saturating: AdversarialLoss = AdversarialLoss(
+    cross_entropy_discriminator, non_saturating_generator, output=jax.nn.sigmoid
+)
 """The game with the generator's loss that Goodfellow et al. 2014 train with (section 3)."""
-least_squares = AdversarialLoss(least_squares_discriminator, least_squares_generator)
+least_squares: AdversarialLoss = AdversarialLoss(least_squares_discriminator, least_squares_generator)
 """Mao et al. 2017, equation 9."""
-wasserstein = AdversarialLoss(wasserstein_critic, wasserstein_generator, zero_sum=True)
+wasserstein: AdversarialLoss = AdversarialLoss(wasserstein_critic, wasserstein_generator, zero_sum=True)
 """Arjovsky et al. 2017; the critic needs a constraint: a penalty on its slope, or clipped weights."""
-wasserstein_drift = AdversarialLoss(drifting_critic, wasserstein_generator, zero_sum=True)
+wasserstein_drift: AdversarialLoss = AdversarialLoss(drifting_critic, wasserstein_generator, zero_sum=True)
 """The Wasserstein game of Karras et al. 2018, whose critic stays near 0."""
-hinge = AdversarialLoss(hinge_discriminator, wasserstein_generator)
+hinge: AdversarialLoss = AdversarialLoss(hinge_discriminator, wasserstein_generator)
 """Miyato et al. 2018, equations 16 and 17."""

@@ -46,7 +46,7 @@ class Penalty:
     """k: the penalty is computed at every k-th step of the model only, and weighed k times there (lazy regularisation,
     Karras et al. 2020, appendix B of arXiv:1912.04958). The steps that compute it are 0, k, 2k, …"""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.every < 1:
             raise ValueError(f"every={self.every}: at least 1 is needed")
 

@@ -111,7 +111,9 @@ def rotation(key: Key[Array, ""], x: Image) -> Image:
     return turned[jax.random.randint(key, (), 0, len(turns))]
 
 
-diff_augment = Augmentation((brightness, saturation, contrast, translation, cutout))
+diff_augment: Augmentation = Augmentation((brightness, saturation, contrast, translation, cutout))
 """DiffAugment's colour, translation and cutout, applied to every image."""
-adaptive = Augmentation((mirror, rotation, translation, brightness, contrast, saturation, cutout), adaptive=True)
+adaptive: Augmentation = Augmentation(
+    (mirror, rotation, translation, brightness, contrast, saturation, cutout), adaptive=True
+)
 """Augmentation with a probability that rises while the discriminator overfits."""

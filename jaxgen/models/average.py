@@ -1,14 +1,16 @@
 """The moving average of parameters, by which models sample and are measured."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 __all__ = ["moving_average"]
 
 
-def moving_average(average: PyTree, params: PyTree, decay: float, step: Array) -> PyTree:
-    """Returns d average + (1 - d) params after step t, counted from 0.
+def moving_average(average: Any, params: Any, decay: float, step: Array) -> Any:
+    """Returns d average + (1 - d) params, trees of one form, after step t, counted from 0.
 
     d is `decay`, but at most (1 + t) / (10 + t), so that short runs forget their start too (as TensorFlow's
     ExponentialMovingAverage with `num_updates`).

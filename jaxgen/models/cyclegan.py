@@ -17,22 +17,22 @@ from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.adversarial import AdversarialLoss
-from jaxgen.models.player import Loss, Player, descend, dropout_keys, in_training
-from jaxgen.models.two_domains import OTHER, TwoDomains
+from jaxgen.models.player import Loss, descend, dropout_keys
+from jaxgen.models.two_domains import OTHER, Domain, Players, TwoDomains
+from jaxgen.networks.calls import apply_network
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
 __all__ = ["CycleGAN", "CycleGANState", "ImagePool", "full_squares"]
 
-full_squares = AdversarialLoss(
+full_squares: AdversarialLoss = AdversarialLoss(
     discriminator=lambda real, fake: jnp.square(real - 1).mean() + jnp.square(fake).mean(),
     generator=lambda real, fake: jnp.square(fake - 1).mean(),
 )
 """The least-squares game of CycleGAN (section 4), which has no factors ½ as that of Mao et al. 2017 has."""
 
 
-@struct.dataclass
-class ImagePool:
+class ImagePool(struct.PyTreeNode):
     """Translations of earlier steps, for the discriminator to see again (Shrivastava et al. 2017)."""
 
     images: Any  # (size, h, w, c)
@@ -71,19 +71,18 @@ class ImagePool:
         return jax.lax.scan(one, self, (images, jax.random.split(key, len(images))))
 
 
-@struct.dataclass
-class CycleGANState:
+class CycleGANState(struct.PyTreeNode):
     """Everything that going on needs."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
     """The number of steps that were taken."""
     key: Any
     """The key of the steps to come."""
-    generators: dict[str, Player]
+    generators: Players
     """The generators, by the domain that they translate to."""
-    discriminators: dict[str, Player]
+    discriminators: Players
     """The discriminators, by the domain that they judge."""
-    pools: dict[str, ImagePool]
+    pools: dict[Domain, ImagePool]
     """The pools, by the domain of their images."""
 
 
@@ -100,7 +99,7 @@ class CycleGAN(TwoDomains):
     loss: AdversarialLoss = field(default=full_squares, kw_only=True)
     """The game of each generator with its discriminator, whose loss is halved (section 4)."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.pool_size < 0:
             raise ValueError(f"pool_size={self.pool_size}: 0 or more is allowed")
@@ -117,7 +116,9 @@ class CycleGAN(TwoDomains):
             raise ValueError(
                 f"domains of {shapes['a'][-1]} and {shapes['b'][-1]} channels: identity_weight=0 is needed"
             )
-        pools = {name: ImagePool.empty(self.pool_size, shape) for name, shape in shapes.items()}
+        pools: dict[Domain, ImagePool] = {
+            name: ImagePool.empty(self.pool_size, shape) for name, shape in shapes.items()
+        }
         return CycleGANState(jnp.int32(0), key, *self.players(players_key, batch), pools)
 
     def step(self, state: CycleGANState, batch: Batch) -> tuple[CycleGANState, Metrics]:
@@ -136,7 +137,7 @@ class CycleGAN(TwoDomains):
             metrics |= own_metrics
         return CycleGANState(state.step + 1, key, generators, discriminators, pools), metrics
 
-    def _generators_loss(self, discriminators: dict[str, Player]) -> Loss:
+    def _generators_loss(self, discriminators: Players) -> Loss:
         """The joint loss of the generators (equation 3), which also gives their translations."""
 
         def loss(params, statistics, key, real):
@@ -145,12 +146,12 @@ class CycleGAN(TwoDomains):
 
             def translate(to, images):
                 variables = {"params": params[to], **statistics[to]}
-                image, statistics[to] = in_training(self.generator(to), variables, images, key=next(keys))
+                image, statistics[to] = apply_network(self.generator(to), variables, images, key=next(keys))
                 return image
 
             def judge(of, images):
                 variables = discriminators[of].variables
-                return self.logits(in_training(self.discriminator(of), variables, images, key=next(keys))[0])
+                return self.logits(apply_network(self.discriminator(of), variables, images, key=next(keys))[0])
 
             for to, other in OTHER.items():
                 # Both in one batch, side by side, so that a sharded one stays where it is.
@@ -169,6 +170,6 @@ class CycleGAN(TwoDomains):
                 "identity": self.cycle_weight * self.identity_weight,
             }
             total = sum(weights[name.partition("_")[0]] * value for name, value in losses.items())
-            return total, (statistics, (losses, fake))
+            return jnp.asarray(total), (statistics, (losses, fake))
 
         return loss

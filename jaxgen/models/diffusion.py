@@ -33,6 +33,7 @@ from jaxgen.diffusion.sampling import Progress, sample_path
 from jaxgen.diffusion.variances import Variance
 from jaxgen.diffusion.weightings import Terms, Weighting
 from jaxgen.models.average import moving_average
+from jaxgen.networks.calls import apply_network, check_network, init_network, output_shape
 from jaxgen.pixels import normalise
 from jaxgen.sharding import along_data
 from jaxgen.types import Batch, Label, Metrics
@@ -44,19 +45,18 @@ DDPM = DiscreteProcess()
 ANCESTRAL = Ancestral()
 
 
-@struct.dataclass
-class DiffusionState:
+class DiffusionState(struct.PyTreeNode):
     """Everything that going on needs."""
 
     step: Any
     """The number of steps taken, an int32 scalar; Any because tree transformations put other leaves here."""
     key: Any
     """The key of the next step."""
-    params: dict
+    params: dict[str, Any]
     """The network's parameters."""
     optimiser: optax.OptState
     """The optimiser's state."""
-    average: dict | None
+    average: dict[str, Any] | None
     """The moving average of the parameters, where there is one."""
 
 
@@ -88,6 +88,9 @@ class Diffusion:
     clip: bool = True
     """Whether images predicted in sampling are kept within [-1, 1]; data beyond need False."""
 
+    def __post_init__(self) -> None:
+        check_network("network", self.network)
+
     # ---- Training --------------------------------------------------------------------------------------------
 
     def init(self, key: Key[Array, ""], batch: Batch) -> DiffusionState:
@@ -100,15 +103,16 @@ class Diffusion:
         if shape != tuple(self.shape):
             raise ValueError(f"shape={tuple(self.shape)}, but the data's images are {shape}")
         inputs = jnp.zeros((1, *shape)), jnp.zeros(1), jnp.zeros(1, jnp.int32) if self.classes else None
-        variables: Any = self.network.init(network_key, *inputs, train=False)
-        if set(variables) != {"params"}:
-            raise ValueError(f"network: collections {sorted(variables)}; a diffusion model's has params only")
-        made = jax.eval_shape(lambda v: self.network.apply(v, *inputs, train=False), variables).shape[1:]
+        params, statistics = init_network(self.network, network_key, *inputs)
+        if statistics:
+            raise ValueError(
+                f"network: collections {sorted(['params', *statistics])}; a diffusion model's has params only"
+            )
+        made = output_shape(self.network, {"params": params}, *inputs)
         wanted = (*shape[:-1], shape[-1] * self.variance.outputs)
         if made != wanted:
             variance = type(self.variance).__name__
             raise ValueError(f"network makes {made}, but images of {shape} with variance {variance} need {wanted}")
-        params = variables["params"]
         average = jax.tree.map(jnp.copy, params) if self.ema else None
         return DiffusionState(jnp.int32(0), key, params, self.optimiser.init(params), average)
 
@@ -123,7 +127,7 @@ class Diffusion:
         metrics |= {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
         return DiffusionState(state.step + 1, key, params, optimiser, average), metrics
 
-    def _loss(self, params: dict, key: Key[Array, ""], batch: Batch) -> tuple[Array, Metrics]:
+    def _loss(self, params: dict[str, Any], key: Key[Array, ""], batch: Batch) -> tuple[Array, Metrics]:
         """The loss, and its parts where it has several."""
         time_key, noise_key, label_key, dropout_key = jax.random.split(key, 4)
         image, label, discrete = self._inputs(batch)
@@ -134,7 +138,7 @@ class Diffusion:
             label = jnp.where(hidden, self.classes, label)
         marginal = broadcast(self.process.marginal(t), image.ndim)
         x = marginal.alpha * image + marginal.sigma * noise
-        output, v = self._apply(params, x, t, label, rngs={"dropout": dropout_key}, train=True)
+        output, v = self._apply(params, x, t, label, dropout_key)
         error = jnp.square(output - self.prediction.target(image, noise, marginal))
 
         def bound(output: Array) -> Array:
@@ -326,9 +330,9 @@ class Diffusion:
         return jnp.asarray(normalise(jnp.asarray(batch["image"]))), label, discrete
 
     def _apply(
-        self, params: dict, x: Array, t: Array, label: Label, rngs: dict | None = None, train: bool = False
+        self, params: dict[str, Any], x: Array, t: Array, label: Label, key: Key[Array, ""] | None = None
     ) -> tuple[Array, Array | None]:
-        """The prediction, and v of learned variances."""
+        """The prediction, and v of learned variances; in training where a key for dropout is given."""
         time = jnp.broadcast_to(self.process.conditioning(t), len(x))
-        output: Any = self.network.apply({"params": params}, x, time, label, train=train, rngs=rngs)
+        output, _ = apply_network(self.network, {"params": params}, x, time, label, key=key)
         return self.variance.split(output)

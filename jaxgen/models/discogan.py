@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float, Key
 
-from jaxgen.models.player import Loss, Player, descend, dropout_keys, in_training
-from jaxgen.models.two_domains import OTHER, Domain, TwoDomains
+from jaxgen.models.player import Loss, descend, dropout_keys
+from jaxgen.models.two_domains import OTHER, Domain, Players, TwoDomains
+from jaxgen.networks.calls import apply_network
 from jaxgen.pixels import normalise
 from jaxgen.sharding import minibatches
 from jaxgen.types import Batch, Metrics
@@ -29,20 +30,19 @@ def feature_matching(real: list[Array], fake: list[Array]) -> Float[Array, ""]:
 
     See Salimans et al. 2016, section 3.1.
     """
-    return sum(jnp.square(x.mean(0) - y.mean(0)).mean() for x, y in zip(real, fake, strict=True))
+    return jnp.asarray(sum(jnp.square(x.mean(0) - y.mean(0)).mean() for x, y in zip(real, fake, strict=True)))
 
 
-@struct.dataclass
-class DiscoGANState:
+class DiscoGANState(struct.PyTreeNode):
     """Everything that going on needs."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
     """The number of steps that were taken."""
     key: Any
     """A key that stays; the dropout of each step comes from it and the step's number."""
-    generators: dict[str, Player]
+    generators: Players
     """The generators, by the domain that they translate to."""
-    discriminators: dict[str, Player]
+    discriminators: Players
     """The discriminators, by the domain that they judge."""
 
 
@@ -59,7 +59,7 @@ class DiscoGAN(TwoDomains):
     curriculum: int = 10_000
     """The minibatch from which the second rate holds."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.generator_steps < 1:
             raise ValueError(f"generator_steps={self.generator_steps}: at least 1 is needed")
@@ -102,19 +102,19 @@ class DiscoGAN(TwoDomains):
 
     def _discriminators_step(
         self, state: DiscoGANState, key: Key[Array, ""], real: dict[Domain, Array]
-    ) -> tuple[dict, Metrics]:
+    ) -> tuple[Players, Metrics]:
         discriminators, metrics = {}, {}
         for name, both in zip(OTHER, jax.random.split(key), strict=True):
             generator_key, own_key = jax.random.split(both)
             variables = state.generators[name].variables
-            fake, _ = in_training(self.generator(name), variables, real[OTHER[name]], key=generator_key)
+            fake, _ = apply_network(self.generator(name), variables, real[OTHER[name]], key=generator_key)
             discriminators[name], own_metrics = self.discriminator_step(
                 name, state.discriminators[name], state.step, own_key, real[name], fake
             )
             metrics |= own_metrics
         return discriminators, metrics
 
-    def _generators_loss(self, discriminators: dict[str, Player], seen: Array) -> Loss:
+    def _generators_loss(self, discriminators: Players, seen: Array) -> Loss:
         """The joint loss of the generators at the minibatch with the number `seen`."""
         rate = jnp.where(seen < self.curriculum, *self.rates)
 
@@ -124,11 +124,11 @@ class DiscoGAN(TwoDomains):
 
             def translate(to, image):
                 variables = {"params": params[to], **statistics[to]}
-                made, statistics[to] = in_training(self.generator(to), variables, image, key=next(keys))
+                made, statistics[to] = apply_network(self.generator(to), variables, image, key=next(keys))
                 return made
 
             def judge(of, image):
-                return in_training(self.discriminator(of), discriminators[of].variables, image, key=next(keys))[0]
+                return apply_network(self.discriminator(of), discriminators[of].variables, image, key=next(keys))[0]
 
             for to, other in OTHER.items():
                 fake[to] = translate(to, real[other])
@@ -141,6 +141,6 @@ class DiscoGAN(TwoDomains):
                 again = translate(to, fake[other])
                 metrics[f"cycle_{to}"] = jnp.square((again - real[to]) / 2).mean()  # of pixels in [0, 1]
                 total += rate * metrics[f"cycle_{to}"]
-            return total, (statistics, metrics)
+            return jnp.asarray(total), (statistics, metrics)
 
         return loss

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax import struct
 from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.adversarial import cross_entropy_discriminator
@@ -22,7 +21,7 @@ from jaxgen.losses.regularisers import permute_units
 from jaxgen.models.player import Player
 from jaxgen.models.vae import VAE, VAEState
 from jaxgen.networks import FactorVAEDiscriminator
-from jaxgen.networks.calls import apply_network, check_network, init_network
+from jaxgen.networks.calls import apply_network, check_network
 from jaxgen.schedules import Scheduled, value_at
 from jaxgen.sharding import minibatches
 from jaxgen.types import Batch, Metrics
@@ -30,7 +29,6 @@ from jaxgen.types import Batch, Metrics
 __all__ = ["FactorVAE", "FactorVAEState"]
 
 
-@struct.dataclass
 class FactorVAEState(VAEState):
     """The state of the VAE and the discriminator."""
 
@@ -49,7 +47,7 @@ class FactorVAE(VAE):
     gamma: Scheduled = 35.0
     """γ, the weight of the total correlation in the loss: a number, or an optax schedule of the step."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_network("discriminator", self.discriminator)
         if self.objective_samples > 1:
@@ -63,8 +61,8 @@ class FactorVAE(VAE):
     def init(self, key: Key[Array, ""], batch: Batch) -> FactorVAEState:
         """Returns the state before the first step; only the shapes of `batch` are read."""
         key, discriminator_key = jax.random.split(key)
-        params, statistics = init_network(self.discriminator, discriminator_key, jnp.zeros((1, self.latent)))
-        player = Player(params, statistics, self.discriminator_optimiser.init(params))
+        code = jnp.zeros((1, self.latent))
+        player = Player.start(self.discriminator, self.discriminator_optimiser, discriminator_key, code)
         return FactorVAEState(**vars(super().init(key, batch)), discriminator=player)
 
     def step(self, state: FactorVAEState, batch: Batch) -> tuple[FactorVAEState, Metrics]:
@@ -78,8 +76,10 @@ class FactorVAE(VAE):
         first, second = ({name: x[i] for name, x in halves.items()} for i in range(2))
         state, metrics, z = self.descend(state, first_key, first)
         permuted = permute_units(permutation_key, self.draw_codes(state, second_key, second))
-        player, discriminator_metrics = self._discriminate(state, z, permuted)
-        metrics |= discriminator_metrics
+        player, judgement, _ = state.discriminator.step(
+            self.discriminator_optimiser, self._discriminator_loss, state.key, z, permuted
+        )
+        metrics |= judgement
         return state.replace(step=state.step + 1, key=key, discriminator=player), metrics
 
     def penalty(
@@ -91,18 +91,14 @@ class FactorVAE(VAE):
         gamma = value_at(self.gamma, state.step)
         return penalty + gamma * total_correlation, metrics | {"total_correlation": total_correlation}
 
-    def _discriminate(self, state: FactorVAEState, z: Array, permuted: Array) -> tuple[Player, Metrics]:
-        """The discriminator after its step, and its metrics."""
-        player = state.discriminator
-        keys = [jax.random.fold_in(state.key, i) for i in (4, 5)]  # `step` splits the key in four, the numbers 0 to 3
-
-        def loss(params: dict) -> tuple[Array, Any]:
-            judge, statistics = self.discriminator, player.statistics
-            together, statistics = apply_network(judge, {"params": params, **statistics}, z, key=keys[0])
-            apart, statistics = apply_network(judge, {"params": params, **statistics}, permuted, key=keys[1])
-            accuracy = 0.5 * ((together > 0).mean() + (apart < 0).mean())
-            return 0.5 * cross_entropy_discriminator(together, apart), (statistics, accuracy)
-
-        (value, (statistics, accuracy)), gradient = jax.value_and_grad(loss, has_aux=True)(player.params)
-        player = player.updated(self.discriminator_optimiser, gradient, statistics)
-        return player, {"discriminator_loss": value, "discriminator_accuracy": accuracy}
+    def _discriminator_loss(
+        self, params: dict[str, Any], statistics: dict[str, Any], key: Key[Array, ""], z: Array, permuted: Array
+    ) -> tuple[Float[Array, ""], tuple[dict[str, Any], Metrics]]:
+        """Half of the cross-entropy of codes and permuted codes, as `Player.step` takes it."""
+        keys = [jax.random.fold_in(key, i) for i in (4, 5)]  # `step` splits the key in four, the numbers 0 to 3
+        judge = self.discriminator
+        together, statistics = apply_network(judge, {"params": params, **statistics}, z, key=keys[0])
+        apart, statistics = apply_network(judge, {"params": params, **statistics}, permuted, key=keys[1])
+        value = 0.5 * cross_entropy_discriminator(together, apart)
+        accuracy = 0.5 * ((together > 0).mean() + (apart < 0).mean())
+        return value, (statistics, {"discriminator_loss": value, "discriminator_accuracy": accuracy})

@@ -37,18 +37,17 @@ __all__ = ["FlowState", "NormalizingFlow"]
 Images = Float[Array, "b ..."]
 
 
-@struct.dataclass
-class FlowState:
+class FlowState(struct.PyTreeNode):
     """Everything that is needed to go on with the training."""
 
     step: Any
     """The number of steps taken, an int32 scalar; Any because tree transformations put other leaves here."""
     key: Any
     """The key of the next step."""
-    params: dict
+    params: dict[str, Any]
     """The parameters of `network` and, where there is one, of `dequantiser`."""
     optimiser: optax.OptState
-    average: dict | None
+    average: dict[str, Any] | None
     """The moving average of `params`, or None."""
 
 
@@ -56,7 +55,7 @@ class _Likelihood(NamedTuple):
     log_prob: Float[Array, "b"]
     """log p(x) of float examples; log p(x + u) - log q(u | x) of uint8 images with a draw u of the noise."""
     log_det: Float[Array, "b"]
-    collected: dict
+    collected: dict[str, Any]
     """What the networks put into the collection that was asked for."""
 
 
@@ -86,7 +85,7 @@ class NormalizingFlow:
     ema: float = 0.0
     """The decay of a `moving_average` of the parameters, which all methods but `step` then use; 0 means none."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_network("network", self.network)
         if self.dequantiser is not None:
             check_network("dequantiser", self.dequantiser)
@@ -128,14 +127,13 @@ class NormalizingFlow:
             state.params, step_key, batch, dropout_key
         )
         updates, optimiser = self.optimiser.update(gradient, state.optimiser, state.params)
-        params, average = optax.apply_updates(state.params, updates), state.average
-        if self.ema:
-            average = moving_average(average, params, self.ema, state.step)
+        params: Any = optax.apply_updates(state.params, updates)
+        average = moving_average(state.average, params, self.ema, state.step) if self.ema else None
         metrics |= {"loss": loss, "gradient_norm": optax.tree.norm(gradient)}
         return FlowState(state.step + 1, key, params, optimiser, average), metrics
 
     def loss(
-        self, params: dict, key: Key[Array, ""], batch: Batch, dropout_key: Key[Array, ""]
+        self, params: dict[str, Any], key: Key[Array, ""], batch: Batch, dropout_key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], Metrics]:
         """Returns the loss of one step, and metrics; a hook for subclasses."""
         found = self._likelihood(params, key, batch, "finite", dropout_key)
@@ -192,8 +190,8 @@ class NormalizingFlow:
 
     def decode(self, state: FlowState, z: Float[Array, "b z"], label: Label = None) -> Float[Array, "b ..."]:
         """Returns the examples of latents: the inverse of `encode`. Images may leave [-1, 1] where z is unlikely."""
-        params = {"params": self._evaluated(state)["network"]}
-        x, _ = self.network.apply(params, z, label, True, **train_flag(self.network, False))
+        variables = {"params": self._evaluated(state)["network"]}
+        x, _ = self.network.apply(variables, z, label, True, **train_flag(self.network, False))
         return logit(x, self.alpha, inverse=True)[0] if self.alpha else x
 
     def sample(
@@ -239,7 +237,7 @@ class NormalizingFlow:
 
     def _likelihood(
         self,
-        params: dict,
+        params: dict[str, Any],
         key: Key[Array, ""],
         batch: Batch,
         collection: str = "",
@@ -273,22 +271,23 @@ class NormalizingFlow:
         return (2 * level + 1) / 2**self.bits - 1
 
     def _flow(
-        self, params: dict, x: Array, label: Label, collection: str = "", key: Key[Array, ""] | None = None
+        self, params: dict[str, Any], x: Array, label: Label, collection: str = "", key: Key[Array, ""] | None = None
     ) -> tuple[Array, Array, Any]:
         y, before = logit(x, self.alpha) if self.alpha else (x, 0.0)
         (z, log_det), made = _apply(self.network, params["network"], y, label, collection=collection, key=key)
         return z, log_det + before, made
 
-    def _evaluated(self, state: FlowState) -> dict:
-        return state.average if self.ema else state.params
+    def _evaluated(self, state: FlowState) -> dict[str, Any]:
+        return state.params if state.average is None else state.average
 
 
-def _init(network: nn.Module, key: Key[Array, ""], *inputs: Array | None) -> dict:
-    return network.init({"params": key}, *inputs, mutable=["params"], **train_flag(network, False))["params"]
+def _init(network: nn.Module, key: Key[Array, ""], *inputs: Array | None) -> dict[str, Any]:
+    variables: Any = network.init({"params": key}, *inputs, mutable=["params"], **train_flag(network, False))
+    return variables["params"]
 
 
 def _apply(
-    network: nn.Module, params: dict, *inputs: Array | None, collection: str, key: Key[Array, ""] | None
+    network: nn.Module, params: dict[str, Any], *inputs: Array | None, collection: str, key: Key[Array, ""] | None
 ) -> tuple[tuple[Array, Array], Any]:
     """The network's output, and what it puts into the collection; in training where a key is given."""
     output, made = network.apply(
@@ -301,7 +300,7 @@ def _apply(
     return output, made.get(collection)
 
 
-def _by_layer(finite: dict) -> dict[str, Array]:
+def _by_layer(finite: dict[str, Any]) -> dict[str, Array]:
     """What the collection `finite` says about each layer; the layers of a loop one by one."""
     flags = {}
     for path, flag in jax.tree_util.tree_leaves_with_path(finite):

@@ -21,13 +21,14 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Float, Key, PyTree
+from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.adversarial import AdversarialLoss, non_saturating
 from jaxgen.losses.penalties import Penalty, penalise
 from jaxgen.models.augmentation import Augmentation
 from jaxgen.models.average import moving_average
-from jaxgen.models.player import Loss, Player, check_game, dropout_keys, in_training
+from jaxgen.models.player import Loss, Player, check_game, dropout_keys
+from jaxgen.networks.calls import apply_network, check_network, output_shape
 from jaxgen.pixels import normalise
 from jaxgen.sharding import along_data, minibatches
 from jaxgen.types import Batch, Label, Metrics
@@ -35,8 +36,7 @@ from jaxgen.types import Batch, Label, Metrics
 __all__ = ["GAN", "GANState", "pack"]
 
 
-@struct.dataclass
-class GANState:
+class GANState(struct.PyTreeNode):
     """Everything that going on needs."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
@@ -47,7 +47,7 @@ class GANState:
     """The generator in training."""
     discriminator: Player
     """The discriminator in training."""
-    average: dict | None
+    average: dict[str, Any] | None
     """The generator's averaged variables; None where there is no average."""
     probability: Any
     """The probability of an adaptive augmentation; None where there is none."""
@@ -93,7 +93,9 @@ class GAN:
     augmentation: Augmentation | None = None
     """The augmentation of all images that D sees; None: there is none."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        check_network("generator", self.generator)
+        check_network("discriminator", self.discriminator)
         check_game(self.loss, self.penalties, self.augmentation)
         for name in ("discriminator_steps", "unroll", "packing", "generator_batch", "accumulation"):
             if getattr(self, name) < (least := 0 if name == "unroll" else 1):
@@ -120,7 +122,7 @@ class GAN:
         label = jnp.zeros(1, jnp.int32) if self.classes else None
         latent = jnp.zeros(jax.eval_shape(lambda key: self.prior(key, 1), key).shape)
         generator = Player.start(self.generator, self.generator_optimiser, generator_key, latent, label)
-        made = jax.eval_shape(self.generator.apply, generator.variables, latent, label).shape[1:]
+        made = output_shape(self.generator, generator.variables, latent, label)
         if made != shape:
             raise ValueError(f"generator makes {made}, but the data's images are {shape}")
         if self.augmentation and len(shape) != 3:
@@ -187,9 +189,9 @@ class GAN:
             image = self._shown(real_key, image, state)
             fake = self._shown(fake_key, generate(made_key, latent, label), state)
             variables = {"params": params, **statistics}
-            real_output, statistics = in_training(self.discriminator, variables, image, label, key=keys[0])
+            real_output, statistics = apply_network(self.discriminator, variables, image, label, key=keys[0])
             variables = {**variables, **statistics}
-            fake_output, statistics = in_training(self.discriminator, variables, fake, label, key=keys[1])
+            fake_output, statistics = apply_network(self.discriminator, variables, fake, label, key=keys[1])
             real, judged = self.logits(real_output), self.logits(fake_output)
             value = self.loss.discriminator(real, judged)
             metrics = {
@@ -202,7 +204,7 @@ class GAN:
                 metrics["discriminator_sign"] = jnp.sign(real).mean()
 
             def critic(x):
-                return self.logits(in_training(self.discriminator, variables, x, label, key=keys[2])[0])
+                return self.logits(apply_network(self.discriminator, variables, x, label, key=keys[2])[0])
 
             extra, extra_metrics = self.extra_loss(latent, fake_output)
             penalty, penalty_metrics = penalise(self.penalties, state.step, critic, penalty_key, image, fake)
@@ -217,7 +219,7 @@ class GAN:
             fake_key, real_key, unroll_key = jax.random.split(key, 3)
             keys = dropout_keys(key, 3)
             variables = {"params": params, **statistics}
-            fake, statistics = in_training(self.generator, variables, latent, labels, key=keys[0])
+            fake, statistics = apply_network(self.generator, variables, latent, labels, key=keys[0])
             opponent = discriminator
             if self.unroll:  # on one minibatch of data and noise, as G's own step
                 few = fake[: len(image)], latent[: len(image)]
@@ -228,9 +230,9 @@ class GAN:
                     discriminator,
                     jax.random.split(unroll_key, self.unroll),
                 )
-            judge = opponent.variables
-            output, _ = in_training(self.discriminator, judge, self._shown(fake_key, fake, state), labels, key=keys[1])
-            on_data, _ = in_training(self.discriminator, judge, self._shown(real_key, image, state), label, key=keys[2])
+            judge = self.discriminator, opponent.variables
+            output, _ = apply_network(*judge, self._shown(fake_key, fake, state), labels, key=keys[1])
+            on_data, _ = apply_network(*judge, self._shown(real_key, image, state), label, key=keys[2])
             real, judged = self.logits(on_data), self.logits(output)
             if self.unroll and self.loss.zero_sum:  # the unrolled D depends on G, so its loss on the data does too
                 value = -self.loss.discriminator(real, judged)
@@ -241,7 +243,7 @@ class GAN:
 
         return loss
 
-    def vector_field(self, state: GANState, batch: Batch, key: Key[Array, ""]) -> Callable[[PyTree], PyTree]:
+    def vector_field(self, state: GANState, batch: Batch, key: Key[Array, ""]) -> Callable[[Any], Any]:
         """Returns the simultaneous gradient field v(w) = (-∇_θ L_G, -∇_φ L_D) (Mescheder et al. 2017, section 2.2).
 
         It is a function of the parameters {"generator": θ, "discriminator": φ}, such as the `params` of the state's
@@ -322,7 +324,7 @@ class GAN:
 
             def moved(start):
                 averages = jax.tree.map(lambda x: jnp.full_like(x, start), variables["batch_stats"])
-                made = in_training(
+                made = apply_network(
                     self.generator, {**variables, "batch_stats": averages}, latent, label, key=dropout_key
                 )
                 return made[1]
@@ -340,13 +342,12 @@ class GAN:
     def generate(self, state: GANState, latent: Float[Array, "b z"], label: Label = None) -> Float[Array, "b ..."]:
         """Returns G(z) in evaluation mode, by the averaged generator where there is one."""
         variables = state.generator.variables if state.average is None else state.average
-        return self.generator.apply(variables, latent, label, train=False)
+        return apply_network(self.generator, variables, latent, label)[0]
 
     def discriminate(self, state: GANState, image: Array, label: Label = None) -> Float[Array, "n"]:
         """Returns D's logits in evaluation mode, one for each `packing` examples, which it judges together."""
-        variables = state.discriminator.variables
-        output = self.discriminator.apply(variables, pack(normalise(image), self.packing), label, train=False)
-        return self.logits(output)
+        packed = pack(normalise(image), self.packing)
+        return self.logits(apply_network(self.discriminator, state.discriminator.variables, packed, label)[0])
 
     def logits(self, output: Any) -> Array:
         """Returns the judgement in D's output; a subclass whose D has several heads overrides it."""
@@ -361,7 +362,7 @@ class GAN:
 
     def _maker(self, player: Player) -> Callable:
         """(key, latent, label) -> examples of the generator in training mode."""
-        return lambda key, latent, label: in_training(self.generator, player.variables, latent, label, key=key)[0]
+        return lambda key, latent, label: apply_network(self.generator, player.variables, latent, label, key=key)[0]
 
     def _latents(self, key: Key[Array, ""], n: int, truncation: float | None) -> Float[Array, "n z"]:
         return self.prior(key, n) if truncation is None else self.prior(key, n, truncation)

@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from jaxgen.models.gan import GAN, GANState
+from jaxgen.networks.calls import apply_network
 from jaxgen.pixels import normalise
 from jaxgen.sharding import along_data
 from jaxgen.types import Metrics
@@ -56,7 +57,7 @@ class InfoGAN(GAN):
     """Q's standard deviation of the continuous codes. At 1, as in the authors' code, they count little beside the
     categories. None: it is learned, which draws G to hide exact numbers in patterns."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if self.packing > 1 or self.classes:
             raise ValueError("InfoGAN: neither packing nor labels, since Q reads the codes of one example at a time")
@@ -84,8 +85,7 @@ class InfoGAN(GAN):
 
     def infer(self, state: GANState, image: Array) -> Codes:
         """Returns the codes of images by Q: the most probable categories, and the means of the continuous codes."""
-        variables = state.discriminator.variables
-        _, q = self.discriminator.apply(variables, normalise(image), None, train=False)
+        (_, q), _ = apply_network(self.discriminator, state.discriminator.variables, normalise(image), None)
         logits, mean, _ = self._split(q)
         found = [x.argmax(-1) for x in logits]
         categorical = jnp.stack(found, axis=1) if found else jnp.zeros((len(image), 0), jnp.int32)

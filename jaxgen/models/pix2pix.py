@@ -18,15 +18,15 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.adversarial import AdversarialLoss, non_saturating
 from jaxgen.losses.penalties import Penalty, penalise
-from jaxgen.models.player import Loss, Player, check_game, dropout_keys, in_training
+from jaxgen.models.player import Loss, Player, check_game, dropout_keys
+from jaxgen.networks.calls import apply_network, check_network, output_shape
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
 __all__ = ["Pix2Pix", "Pix2PixState"]
 
 
-@struct.dataclass
-class Pix2PixState:
+class Pix2PixState(struct.PyTreeNode):
     """Everything that going on needs."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
@@ -58,7 +58,9 @@ class Pix2Pix:
     penalties: tuple[Penalty, ...] = ()
     """Terms that are added to D's halved loss; their examples are the joined pairs."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        check_network("generator", self.generator)
+        check_network("discriminator", self.discriminator)
         check_game(self.loss, self.penalties)
 
     def init(self, key: Key[Array, ""], batch: Batch) -> Pix2PixState:
@@ -69,9 +71,9 @@ class Pix2Pix:
         key, generator_key, discriminator_key = jax.random.split(key, 3)
         source, target = (jnp.zeros((1, *batch[name].shape[1:])) for name in ("source", "target"))
         generator = Player.start(self.generator, self.generator_optimiser, generator_key, source)
-        made = jax.eval_shape(self.generator.apply, generator.variables, source).shape
-        if made != target.shape:
-            raise ValueError(f"generator makes {made[1:]}, but the data's targets are {target.shape[1:]}")
+        made = output_shape(self.generator, generator.variables, source)
+        if made != target.shape[1:]:
+            raise ValueError(f"generator makes {made}, but the data's targets are {target.shape[1:]}")
         pair = jnp.concatenate([source, target], axis=-1)
         discriminator = Player.start(self.discriminator, self.discriminator_optimiser, discriminator_key, pair)
         return Pix2PixState(jnp.int32(0), key, generator, discriminator)
@@ -86,13 +88,13 @@ class Pix2Pix:
 
         def generator_loss(params, statistics, key):
             own_key, fake_key, real_key = dropout_keys(key, 3)
-            fake, statistics = in_training(self.generator, {"params": params, **statistics}, source, key=key)
+            fake, statistics = apply_network(self.generator, {"params": params, **statistics}, source, key=key)
             # The step of D lies in here, so that both players see the same translations, computed once.
             loss, pairs = self._discriminator_loss(state), (paired(target), paired(jax.lax.stop_gradient(fake)))
             discriminator, metrics, _ = state.discriminator.step(self.discriminator_optimiser, loss, own_key, *pairs)
             judge = discriminator.variables
-            judged, _ = in_training(self.discriminator, judge, paired(fake), key=fake_key)
-            on_real, _ = in_training(self.discriminator, judge, paired(target), key=real_key)
+            judged, _ = apply_network(self.discriminator, judge, paired(fake), key=fake_key)
+            on_real, _ = apply_network(self.discriminator, judge, paired(target), key=real_key)
             adversarial, l1 = self.loss.generator(on_real, judged), jnp.abs(fake - target).mean()
             metrics |= {"generator_loss": adversarial, "l1_loss": l1}
             return adversarial + self.l1_weight * l1, (statistics, (discriminator, metrics))
@@ -108,8 +110,8 @@ class Pix2Pix:
         def loss(params, statistics, key, real, fake):
             fake_key, real_key, critic_key, penalty_key = jax.random.split(key, 4)
             variables = {"params": params, **statistics}
-            judged, statistics = in_training(self.discriminator, variables, fake, key=fake_key)
-            on_real, statistics = in_training(self.discriminator, {**variables, **statistics}, real, key=real_key)
+            judged, statistics = apply_network(self.discriminator, variables, fake, key=fake_key)
+            on_real, statistics = apply_network(self.discriminator, {**variables, **statistics}, real, key=real_key)
             value = self.loss.discriminator(on_real, judged)
             metrics = {
                 "discriminator_loss": value,
@@ -118,7 +120,7 @@ class Pix2Pix:
             }
 
             def critic(pair):
-                return in_training(self.discriminator, variables, pair, key=critic_key)[0]
+                return apply_network(self.discriminator, variables, pair, key=critic_key)[0]
 
             penalty, penalty_metrics = penalise(self.penalties, state.step, critic, penalty_key, real, fake)
             return 0.5 * value + penalty, (statistics, metrics | penalty_metrics)
@@ -131,4 +133,4 @@ class Pix2Pix:
         The generator works as in training: with dropout, drawn by `key`, and with the batch's own statistics where it
         has batch normalisation (section 3.4), so that the translation of an image then depends on the others.
         """
-        return in_training(self.generator, state.generator.variables, normalise(source), key=key)[0]
+        return apply_network(self.generator, state.generator.variables, normalise(source), key=key)[0]

@@ -1,7 +1,7 @@
 """A network in training, as the states of all adversarial models hold it, and the one way to take a step of it.
 
 def loss(params, statistics, key, image):
-    output, statistics = in_training(network, {"params": params, **statistics}, image, key=key)
+    output, statistics = apply_network(network, {"params": params, **statistics}, image, key=key)
     value = jnp.square(output).mean()
     return value, (statistics, {"loss": value})
 
@@ -17,14 +17,15 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import struct
-from jaxtyping import Array, Key, PyTree
+from jaxtyping import Array, Key
 
 from jaxgen.losses.adversarial import AdversarialLoss
 from jaxgen.losses.penalties import Penalty
 from jaxgen.models.augmentation import Augmentation
+from jaxgen.networks.calls import init_network
 from jaxgen.sharding import minibatches
 
-__all__ = ["Loss", "Player", "check_game", "descend", "dropout_keys", "gradient_of", "in_training"]
+__all__ = ["Loss", "Player", "check_game", "descend", "dropout_keys", "gradient_of"]
 
 Loss = Callable[..., tuple[Array, tuple[Any, Any]]]
 """(params, statistics, key, *batch) -> the loss, (the statistics after it, what else it says, such as its metrics)."""
@@ -35,13 +36,12 @@ DROPOUT = 0x64726F70
 """Folded into a key, this number gives one that no split of the key gives."""
 
 
-@struct.dataclass
-class Player:
+class Player(struct.PyTreeNode):
     """A network in training."""
 
-    params: dict
+    params: dict[str, Any]
     """The parameters."""
-    statistics: dict
+    statistics: dict[str, Any]
     """The network's other collections, such as the averages of batch normalisation."""
     optimiser: optax.OptState
     """The state of the optimiser."""
@@ -51,16 +51,17 @@ class Player:
         cls, network: nn.Module, optimiser: optax.GradientTransformation, key: Key[Array, ""], *inputs: Array | None
     ) -> "Player":
         """Returns the network before the first step; of the inputs only the shapes are read."""
-        variables = dict(network.init(key, *inputs, train=False))
-        params = variables.pop("params")
-        return cls(params, variables, optimiser.init(params))
+        params, statistics = init_network(network, key, *inputs)
+        return cls(params, statistics, optimiser.init(params))
 
     @property
-    def variables(self) -> dict:
-        """The parameters and the other collections, as `network.apply` takes them."""
+    def variables(self) -> dict[str, Any]:
+        """The parameters and the other collections, as `apply_network` takes them."""
         return {"params": self.params, **self.statistics}
 
-    def gradient(self, loss: Loss, key: Key[Array, ""], *batch: Any, parts: int = 1) -> tuple[dict, dict, Any]:
+    def gradient(
+        self, loss: Loss, key: Key[Array, ""], *batch: Any, parts: int = 1
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
         """Returns the gradient of a loss, the statistics after it and what else it says; see `gradient_of`."""
         return gradient_of(loss, self.params, self.statistics, key, *batch, parts=parts)
 
@@ -71,7 +72,7 @@ class Player:
         key: Key[Array, ""],
         *batch: Any,
         parts: int = 1,
-    ) -> tuple["Player", Any, dict]:
+    ) -> tuple["Player", Any, dict[str, Any]]:
         """Takes one optimiser step along the gradient of a loss.
 
         The loss is a function (params, statistics, key, *batch) -> value, (statistics, metrics). Its key is for the
@@ -81,10 +82,13 @@ class Player:
         gradient, statistics, metrics = self.gradient(loss, key, *batch, parts=parts)
         return self.updated(optimiser, gradient, statistics), metrics, gradient
 
-    def updated(self, optimiser: optax.GradientTransformation, gradient: dict, statistics: dict) -> "Player":
+    def updated(
+        self, optimiser: optax.GradientTransformation, gradient: dict[str, Any], statistics: dict[str, Any]
+    ) -> "Player":
         """Returns the player after one optimiser step along `gradient`."""
-        updates, opt_state = optimiser.update(gradient, self.optimiser, self.params)
-        return Player(optax.apply_updates(self.params, updates), statistics, opt_state)
+        updates, state = optimiser.update(gradient, self.optimiser, self.params)
+        params: Any = optax.apply_updates(self.params, updates)
+        return Player(params, statistics, state)
 
 
 def descend(
@@ -94,7 +98,7 @@ def descend(
     key: Key[Array, ""],
     *batch: Any,
     parts: int = 1,
-) -> tuple[dict[Name, Player], Any, dict]:
+) -> tuple[dict[Name, Player], Any, dict[str, Any]]:
     """Takes one step of several players, each along its part of the gradient of their joint loss.
 
     It is `Player.step` with the parameters and the statistics of all players by their names.
@@ -107,8 +111,8 @@ def descend(
 
 
 def gradient_of(
-    loss: Loss, params: PyTree, statistics: PyTree, key: Key[Array, ""], *batch: Any, parts: int = 1
-) -> tuple[PyTree, PyTree, Any]:
+    loss: Loss, params: Any, statistics: Any, key: Key[Array, ""], *batch: Any, parts: int = 1
+) -> tuple[Any, Any, Any]:
     """Returns the gradient of a loss by the parameters, the statistics after it, and what else it says.
 
     The batch is taken in `parts`, one after another, which need the memory of one. The gradient is then the mean of
@@ -128,16 +132,6 @@ def gradient_of(
     inputs = jax.random.split(key, parts), *jax.tree.map(lambda x: minibatches(x, parts), batch)
     (statistics, total), metrics = jax.lax.scan(one, start, inputs)
     return jax.tree.map(lambda x: x / parts, total), statistics, jax.tree.map(lambda x: x.mean(0), metrics)
-
-
-def in_training(
-    network: nn.Module, variables: dict, *inputs: Array | None, key: Key[Array, ""] | None = None
-) -> tuple[Any, dict]:
-    """Returns the output in training mode, and the statistics after it; `key` is for dropout, where there is any."""
-    mutable = [name for name in variables if name != "params"]
-    rngs = {} if key is None else {"dropout": key}
-    output, statistics = network.apply(variables, *inputs, train=True, mutable=mutable, rngs=rngs)
-    return output, dict(statistics)
 
 
 def dropout_keys(key: Key[Array, ""], n: int) -> Key[Array, "n"]:

@@ -58,7 +58,7 @@ class ProgressiveGAN:
     stage: int = 0
     """The stage that `step` trains; see `phases`."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         sizes = growth(*self.gan.generator.shape[:2])
         if len(self.stages) != len(sizes):
             raise ValueError(

@@ -27,7 +27,8 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.adversarial import AdversarialLoss, wasserstein
 from jaxgen.losses.penalties import Penalty, gradient_penalty, penalise
-from jaxgen.models.player import Loss, Player, check_game, dropout_keys, in_training
+from jaxgen.models.player import Loss, Player, check_game, dropout_keys
+from jaxgen.networks.calls import apply_network, check_network
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
@@ -59,8 +60,7 @@ def resized(image: Float[Array, "b h w c"], size: Size) -> Float[Array, "b h2 w2
     return jax.image.resize(image, (len(image), *size, image.shape[-1]), "cubic")
 
 
-@struct.dataclass
-class SinGANState:
+class SinGANState(struct.PyTreeNode):
     """Everything that going on needs, for all scales."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
@@ -116,7 +116,9 @@ class SinGAN:
     scale: int = 0
     """The scale that `step` trains; see `phases`."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        check_network("generator", self.generator)
+        check_network("discriminator", self.discriminator)
         check_game(self.loss, self.penalties)
         if not 0 <= self.scale < len(self.sizes):
             raise ValueError(f"scale {self.scale}: 0 to {len(self.sizes) - 1} are the scales of this image")
@@ -199,16 +201,16 @@ class SinGAN:
 
         def loss(params, statistics, key, noise, below):
             made_key, real_key, fake_key, critic_key = dropout_keys(key, 4)
-            fake, _ = in_training(self._generator(i), state.generators[i].variables, noise, below, key=made_key)
+            fake, _ = apply_network(self._generator(i), state.generators[i].variables, noise, below, key=made_key)
             variables = {"params": params, **statistics}
-            on_real, statistics = in_training(network, variables, real, key=real_key)
+            on_real, statistics = apply_network(network, variables, real, key=real_key)
             variables = {"params": params, **statistics}
-            on_fake, statistics = in_training(network, variables, fake, key=fake_key)
+            on_fake, statistics = apply_network(network, variables, fake, key=fake_key)
             after = {"params": params, **statistics}
 
             def critic(image):
                 # Of patches, as the judgement is: the norm of a patch's gradient, not of the image's, is to be 1.
-                logits, _ = in_training(network, after, image, key=critic_key)
+                logits, _ = apply_network(network, after, image, key=critic_key)
                 return logits.sum((1, 2)) / math.prod(logits.shape[1:]) ** 0.5
 
             value = self.loss.discriminator(on_real, on_fake)
@@ -229,10 +231,10 @@ class SinGAN:
         def loss(params, statistics, key, noise, below):
             made_key, fake_key, real_key, again_key = dropout_keys(key, 4)
             variables = {"params": params, **statistics}
-            fake, statistics = in_training(network, variables, noise, below, key=made_key)
-            judged, _ = in_training(judge, discriminator.variables, fake, key=fake_key)
-            on_real, _ = in_training(judge, discriminator.variables, real, key=real_key)
-            made, statistics = in_training(network, {"params": params, **statistics}, *again, key=again_key)
+            fake, statistics = apply_network(network, variables, noise, below, key=made_key)
+            judged, _ = apply_network(judge, discriminator.variables, fake, key=fake_key)
+            on_real, _ = apply_network(judge, discriminator.variables, real, key=real_key)
+            made, statistics = apply_network(network, {"params": params, **statistics}, *again, key=again_key)
             value, error = self.loss.generator(on_real, judged), jnp.square(made - real).mean()
             metrics = {"generator_loss": value, "reconstruction_mse": error}
             return value + self.reconstruction_weight * error, (statistics, metrics)
@@ -289,7 +291,7 @@ class SinGAN:
         for i, noise_key in enumerate(jax.random.split(key, count), 1):
             image = resized(image, tuple(round(side * factor ** (i / count)) for side in first))
             noise = state.amplitudes[last] * jax.random.normal(noise_key, image.shape)
-            image = network.apply(variables, noise, image, train=False)
+            image, _ = apply_network(network, variables, noise, image)
         return image
 
     def animate(
@@ -361,9 +363,8 @@ class SinGAN:
         """The image after the scales of `sizes` from `start` on, in evaluation mode."""
         for i in range(start, len(sizes)):
             image = resized(image, sizes[i])
-            made = self._generator(i).apply(
-                state.generators[i].variables, state.amplitudes[i] * noise(i), image, train=False
-            )
+            inputs = state.amplitudes[i] * noise(i), image
+            made, _ = apply_network(self._generator(i), state.generators[i].variables, *inputs)
             image = jnp.where(state.step > i * self.steps, made, image)
         return image
 

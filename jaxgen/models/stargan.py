@@ -22,7 +22,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxgen.losses.adversarial import AdversarialLoss, wasserstein
 from jaxgen.losses.penalties import Penalty, gradient_penalty, penalise
-from jaxgen.models.player import Loss, Player, check_game, dropout_keys, in_training
+from jaxgen.models.player import Loss, Player, check_game, dropout_keys
+from jaxgen.networks.calls import apply_network, check_network, output_shape
 from jaxgen.pixels import normalise
 from jaxgen.sharding import minibatches
 from jaxgen.types import Batch, Metrics
@@ -32,8 +33,7 @@ __all__ = ["StarGAN", "StarGANState", "exchanged"]
 Attributes = Int[Array, "b k"]
 
 
-@struct.dataclass
-class StarGANState:
+class StarGANState(struct.PyTreeNode):
     """Everything that going on needs."""
 
     step: Any  # int32 scalar; Any because tree transformations put other leaves here
@@ -79,7 +79,9 @@ class StarGAN:
     loss: AdversarialLoss = wasserstein
     """The game of the critic values."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        check_network("generator", self.generator)
+        check_network("discriminator", self.discriminator)
         check_game(self.loss, self.penalties)
         if not self.groups or min(self.groups) < 1:
             raise ValueError(f"groups={self.groups}: at least one, of at least one attribute each")
@@ -109,9 +111,9 @@ class StarGAN:
         image = jnp.zeros((1, *batch["image"].shape[1:]))
         target = self._target(jnp.zeros((1, k), jnp.int32), jnp.zeros(1, jnp.int32))
         generator = Player.start(self.generator, self.generator_optimiser, generator_key, image, target)
-        made = jax.eval_shape(self.generator.apply, generator.variables, image, target).shape
-        if made != image.shape:
-            raise ValueError(f"generator makes {made[1:]}, but the data's images are {image.shape[1:]}")
+        made = output_shape(self.generator, generator.variables, image, target)
+        if made != image.shape[1:]:
+            raise ValueError(f"generator makes {made}, but the data's images are {image.shape[1:]}")
         discriminator = Player.start(self.discriminator, self.discriminator_optimiser, discriminator_key, image)
         return StarGANState(jnp.int32(0), key, generator, discriminator)
 
@@ -145,10 +147,10 @@ class StarGAN:
             target_key, penalty_key = jax.random.split(key)
             made_key, real_key, fake_key, critic_key = dropout_keys(key, 4)
             target = self._target(exchanged(target_key, attributes, which), which)
-            fake, _ = in_training(self.generator, state.generator.variables, image, target, key=made_key)
+            fake, _ = apply_network(self.generator, state.generator.variables, image, target, key=made_key)
 
             def judge(x, key):
-                return in_training(self.discriminator, {"params": params, **before}, x, key=key)
+                return apply_network(self.discriminator, {"params": params, **before}, x, key=key)
 
             before = statistics
             (real, logits), statistics = judge(image, real_key)
@@ -177,11 +179,11 @@ class StarGAN:
             wanted = exchanged(key, attributes, which)
             variables, judge = {"params": params, **statistics}, discriminator.variables
             target = self._target(wanted, which)
-            fake, statistics = in_training(self.generator, variables, image, target, key=made_key)
-            (values, logits), _ = in_training(self.discriminator, judge, fake, key=judged_key)
-            (on_real, _), _ = in_training(self.discriminator, judge, image, key=real_key)
+            fake, statistics = apply_network(self.generator, variables, image, target, key=made_key)
+            (values, logits), _ = apply_network(self.discriminator, judge, fake, key=judged_key)
+            (on_real, _), _ = apply_network(self.discriminator, judge, image, key=real_key)
             variables, target = {**variables, **statistics}, self._target(attributes, which)
-            again, statistics = in_training(self.generator, variables, fake, target, key=again_key)
+            again, statistics = apply_network(self.generator, variables, fake, target, key=again_key)
             metrics = {
                 "generator_loss": self.loss.generator(on_real, values),
                 "generator_classification": self.classification(logits, wanted, which),
@@ -201,7 +203,7 @@ class StarGAN:
         With several data sets, `which` is the one whose attributes these are, counted from 0.
         """
         target = self._target(attributes, jnp.broadcast_to(which, len(image)))
-        return self.generator.apply(state.generator.variables, normalise(image), target, train=False)
+        return apply_network(self.generator, state.generator.variables, normalise(image), target)[0]
 
     def translate_to_all(
         self, state: StarGANState, image: Array, attributes: Attributes | None = None
@@ -220,7 +222,7 @@ class StarGAN:
 
     def classify(self, state: StarGANState, image: Array) -> Attributes:
         """Returns the attributes of all data sets as D reads them: in each group the most probable."""
-        _, logits = self.discriminator.apply(state.discriminator.variables, normalise(image), train=False)
+        (_, logits), _ = apply_network(self.discriminator, state.discriminator.variables, normalise(image))
         found = []
         for _, columns in self._columns():
             x = logits[:, columns]
@@ -262,15 +264,15 @@ class StarGAN:
 
         It is summed over the groups of each image's data set; the attributes of other sets do not count.
         """
-        total = 0.0
+        terms = []
         for own, columns in self._columns():
             x, wanted = logits[:, columns], attributes[:, columns].astype(jnp.float32)
             if x.shape[1] > 1:
                 value = optax.softmax_cross_entropy(x, wanted)
             else:
                 value = optax.sigmoid_binary_cross_entropy(x, wanted)[:, 0]
-            total += jnp.where(which == own, value, 0.0).mean()
-        return total
+            terms.append(jnp.where(which == own, value, 0.0).mean())
+        return jnp.asarray(sum(terms))
 
     def _minibatches(self, batch: Batch) -> tuple[Array, Array, Array]:
         """Images, attributes and data sets as (minibatches, m, ...)."""

@@ -11,11 +11,12 @@ from jaxtyping import Array, Float, Key
 
 from jaxgen.losses.adversarial import AdversarialLoss, non_saturating
 from jaxgen.losses.penalties import Penalty, penalise
-from jaxgen.models.player import Player, check_game, in_training
+from jaxgen.models.player import Player, check_game
+from jaxgen.networks.calls import apply_network, check_network, output_shape
 from jaxgen.pixels import normalise
 from jaxgen.types import Batch, Metrics
 
-__all__ = ["OTHER", "Domain", "TwoDomains"]
+__all__ = ["OTHER", "Domain", "Players", "TwoDomains"]
 
 Domain = Literal["a", "b"]
 
@@ -23,6 +24,7 @@ OTHER: dict[Domain, Domain] = {"a": "b", "b": "a"}
 """The other domain, by domain."""
 
 Players = dict[Domain, Player]
+"""Networks in training, by domain."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,15 @@ class TwoDomains:
     penalties: tuple[Penalty, ...] = field(default=(), kw_only=True)
     """Terms that are added to the halved loss of each discriminator."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        for name in OTHER:
+            check_network(f"generator_{name}", self.generator(name))
+            check_network(f"discriminator_{name}", self.discriminator(name))
         check_game(self.loss, self.penalties)
 
     def translate(self, state: Any, image: Array, to: Domain) -> Float[Array, "b h w c"]:
         """Returns images of the other domain (uint8, or float in [-1, 1]) as images of domain `to`, in [-1, 1]."""
-        return self.generator(to).apply(state.generators[to].variables, normalise(image), train=False)
+        return apply_network(self.generator(to), state.generators[to].variables, normalise(image))[0]
 
     def cycle(self, state: Any, image: Array, through: Domain) -> Float[Array, "b h w c"]:
         """Returns images of the other domain after the way to domain `through` and back."""
@@ -70,7 +75,7 @@ class TwoDomains:
             source, (generator_key, discriminator_key) = image[OTHER[name]], jax.random.split(both)
             network = self.generator(name)
             generators[name] = Player.start(network, self.generator_optimiser, generator_key, source)
-            made = jax.eval_shape(network.apply, generators[name].variables, source).shape[1:]
+            made = output_shape(network, generators[name].variables, source)
             if made != (wanted := image[name].shape[1:]):
                 raise ValueError(f"generator_{name} makes {made}, but the data's images of domain {name} are {wanted}")
             network = self.discriminator(name)
@@ -86,12 +91,12 @@ class TwoDomains:
         def loss(params, statistics, key, real, fake):
             real_key, fake_key, critic_key, penalty_key = jax.random.split(key, 4)
             variables = {"params": params, **statistics}
-            on_real, statistics = in_training(network, variables, real, key=real_key)
-            on_fake, statistics = in_training(network, {"params": params, **statistics}, fake, key=fake_key)
+            on_real, statistics = apply_network(network, variables, real, key=real_key)
+            on_fake, statistics = apply_network(network, {"params": params, **statistics}, fake, key=fake_key)
             value = 0.5 * self.loss.discriminator(self.logits(on_real), self.logits(on_fake))
 
             def critic(image):
-                return self.logits(in_training(network, variables, image, key=critic_key)[0])
+                return self.logits(apply_network(network, variables, image, key=critic_key)[0])
 
             penalty, metrics = penalise(self.penalties, step, critic, penalty_key, real, fake)
             metrics = {f"{name}_{of}": x for name, x in metrics.items()}

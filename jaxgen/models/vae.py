@@ -13,7 +13,7 @@ A subclass changes the training through the hooks `inputs`, `penalty`, `loss` an
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ from jaxgen.losses.variational import (
     normal_log_prob,
     standard_normal_log_prob,
 )
-from jaxgen.networks.calls import apply_network, check_network, init_network
+from jaxgen.networks.calls import apply_network, check_network, init_network, output_shape
 from jaxgen.pixels import normalise
 from jaxgen.schedules import Scheduled, value_at
 from jaxgen.types import Batch, Label, Metrics
@@ -42,23 +42,25 @@ Codes = Float[Array, "b z"]
 Images = Float[Array, "b ..."]
 
 
-@struct.dataclass
-class VAEState:
+class VAEState(struct.PyTreeNode):
     """Everything that is needed to go on with the training."""
 
     step: Any
     """The number of steps taken, an int32 scalar; Any because tree transformations put other leaves here."""
     key: Any
     """The key of the next step."""
-    params: dict
+    params: dict[str, Any]
     """The parameters of `encoder` and `decoder`."""
-    statistics: dict
+    statistics: dict[str, Any]
     """The other collections of `encoder` and `decoder`, such as the averages of batch normalisation."""
     optimiser: optax.OptState
 
-    def variables(self, name: str) -> dict:
+    def variables(self, name: str) -> dict[str, Any]:
         """Returns the variables with which a network is applied; `name` is `encoder` or `decoder`."""
         return {"params": self.params[name], **self.statistics[name]}
+
+
+S = TypeVar("S", bound=VAEState)
 
 
 class ELBO(NamedTuple):
@@ -88,7 +90,7 @@ class _Encoded(NamedTuple):
     scale: Codes
     key: Key[Array, ""]
     """The key of the draws from the posteriors."""
-    statistics: dict
+    statistics: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class VAE:
     """With k > 1 the importance-weighted bound by k draws of the posterior takes the place of the ELBO (Burda et al.
     2016, eq. 8); β is then the exponent of p(z) / q(z | x) in the weights."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_network("encoder", self.encoder)
         check_network("decoder", self.decoder)
         if self.objective_samples < 1:
@@ -150,7 +152,7 @@ class VAE:
         params = {"encoder": encoder, "decoder": decoder}
         statistics = {"encoder": encoder_statistics, "decoder": decoder_statistics}
         state = VAEState(jnp.int32(0), key, params, statistics, self.optimiser.init(params))
-        made = jax.eval_shape(lambda: apply_network(self.decoder, state.variables("decoder"), z, label)[0]).shape[1:]
+        made = output_shape(self.decoder, state.variables("decoder"), z, label)
         wanted = (*shape[:-1], shape[-1] * self.likelihood.outputs)
         if made != wanted:
             raise ValueError(f"decoder makes {made}, but {shape} images under {self.likelihood} need {wanted}")
@@ -178,7 +180,9 @@ class VAE:
         """Returns what is added to the loss, and metrics, from the posteriors' means, scales and draws."""
         return self.regulariser(mean, scale, z) if self.regulariser else (jnp.float32(0), {})
 
-    def loss(self, state: VAEState, key: Key[Array, ""], batch: Batch) -> tuple[Scalar, tuple[dict, Metrics, Any]]:
+    def loss(
+        self, state: VAEState, key: Key[Array, ""], batch: Batch
+    ) -> tuple[Scalar, tuple[dict[str, Any], Metrics, Any]]:
         """Returns the loss, and with it the networks' statistics after the step, the metrics, and the draws of the
         posteriors (None under the importance-weighted bound). It is differentiated by `state.params`."""
         if self.objective_samples > 1:
@@ -194,7 +198,7 @@ class VAE:
         penalty, parts = self.penalty(state, terms.mean, terms.scale, terms.z)
         return value + penalty, (statistics, metrics | parts, terms.z)
 
-    def descend(self, state: VAEState, key: Key[Array, ""], batch: Batch) -> tuple[VAEState, Metrics, Any]:
+    def descend(self, state: S, key: Key[Array, ""], batch: Batch) -> tuple[S, Metrics, Any]:
         """Takes one step of the optimiser along `loss`; returns the state after it, the metrics, and the draws."""
         (value, (statistics, metrics, z)), gradient = jax.value_and_grad(
             lambda params: self.loss(state.replace(params=params), key, batch), has_aux=True
@@ -304,7 +308,7 @@ class VAE:
 
     # ---- Parts
 
-    def _elbo(self, state: VAEState, key: Key[Array, ""], batch: Batch, train: bool) -> tuple[ELBO, dict]:
+    def _elbo(self, state: VAEState, key: Key[Array, ""], batch: Batch, train: bool) -> tuple[ELBO, dict[str, Any]]:
         """The bound, and the networks' statistics after it."""
         encoder_key, decoder_key = _dropout_keys(key) if train else (None, None)
         image, label, mean, scale, key, encoder = self._encoded(state, key, batch, encoder_key)
@@ -317,7 +321,7 @@ class VAE:
 
     def _importance_weighted_loss(
         self, state: VAEState, key: Key[Array, ""], batch: Batch
-    ) -> tuple[Scalar, tuple[dict, Metrics, None]]:
+    ) -> tuple[Scalar, tuple[dict[str, Any], Metrics, None]]:
         """The negative bound -log (1/k) Σ p(x | z_i) (p(z_i) / q(z_i | x))^β.
 
         The decoder's gradient is the sum of those of the log weights, each times its normalised weight w_i (Burda et
@@ -356,7 +360,7 @@ class VAE:
 
     def _at(
         self, state: VAEState, z: Float[Array, "k b z"], seen: _Encoded, dropout: Key[Array, ""] | None = None
-    ) -> tuple[Float[Array, "k b"], Float[Array, "k b"], dict]:
+    ) -> tuple[Float[Array, "k b"], Float[Array, "k b"], dict[str, Any]]:
         """log p(x | z), log q(z | x) - log p(z), and the decoder's statistics after it."""
         labels = None if seen.label is None else jnp.tile(seen.label, len(z))
         parameters, statistics = self._decode(state, z.reshape(-1, self.latent), labels, dropout)
@@ -367,7 +371,7 @@ class VAE:
 
     def _posterior(
         self, state: VAEState, image: Images, label: Label, dropout: Key[Array, ""] | None = None
-    ) -> tuple[Codes, Codes, dict]:
+    ) -> tuple[Codes, Codes, dict[str, Any]]:
         (mean, log_variance), statistics = apply_network(
             self.encoder, state.variables("encoder"), image, label, key=dropout
         )
@@ -375,7 +379,7 @@ class VAE:
 
     def _decode(
         self, state: VAEState, z: Codes, label: Label, dropout: Key[Array, ""] | None = None
-    ) -> tuple[Images, dict]:
+    ) -> tuple[Images, dict[str, Any]]:
         return apply_network(self.decoder, state.variables("decoder"), z, label, key=dropout)
 
 

@@ -7,12 +7,14 @@ such as dropout and batch normalisation, therefore belong to networks that take 
 
 import inspect
 import sys
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 from flax import linen as nn
 from jaxtyping import Array, Key
 
-__all__ = ["apply_network", "check_network", "init_network", "train_flag"]
+__all__ = ["apply_network", "check_network", "init_network", "output_shape", "train_flag"]
 
 
 def check_network(name: str, network: object) -> None:
@@ -28,20 +30,22 @@ def check_network(name: str, network: object) -> None:
         raise ValueError(f"{name}: {cls.__name__} is a class; give an instance, {cls.__name__}(...)")
 
 
-def train_flag(network: nn.Module, train: bool) -> dict[str, bool]:
+def train_flag(network: nn.Module, train: bool) -> dict[str, Any]:
     """Returns the keyword argument `train` for networks that take it, and none for others."""
     return {"train": train} if "train" in inspect.signature(type(network).__call__).parameters else {}
 
 
-def init_network(network: nn.Module, key: Key[Array, ""], *inputs: Array | None) -> tuple[dict, dict]:
+def init_network(
+    network: nn.Module, key: Key[Array, ""], *inputs: Array | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns the network's first parameters, and its other collections; only the shapes of the inputs are read."""
     variables = dict(network.init(key, *inputs, **train_flag(network, False)))
     return variables.pop("params", {}), variables
 
 
 def apply_network(
-    network: nn.Module, variables: dict, *inputs: Array | None, key: Key[Array, ""] | None = None
-) -> tuple[Any, dict]:
+    network: nn.Module, variables: Mapping[str, Any], *inputs: Array | None, key: Key[Array, ""] | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Returns the network's output and its collections besides `params` after it.
 
     With a key, which is for dropout, the network is in training and updates its batch statistics; without one it is in
@@ -54,3 +58,8 @@ def apply_network(
         variables, *inputs, **train_flag(network, True), mutable=list(statistics), rngs={"dropout": key}
     )
     return output, statistics | dict(changed)
+
+
+def output_shape(network: nn.Module, variables: Mapping[str, Any], *inputs: Array | None) -> tuple[int, ...]:
+    """Returns the shape of one example of the network's output, without its batch axis; nothing is computed."""
+    return jax.eval_shape(lambda: apply_network(network, variables, *inputs)[0]).shape[1:]

@@ -51,7 +51,7 @@ class NNXNetwork(linen.Module):
 
     cls: Callable[..., Any]
     """The NNX class, or a function that returns an NNX module."""
-    args: tuple = ()
+    args: tuple[Any, ...] = ()
     """Its positional arguments."""
     kwargs: Mapping[str, Any] = FrozenDict()
     """Its keyword arguments, without `rngs`."""

@@ -15,7 +15,7 @@ from jaxgen.data import Dataset, load
 from jaxgen.report import save_image
 from jaxgen.training import read_metrics
 
-TINY = [*SHORT, "--image-size", "8", "--width", "4", "--multipliers", "1", "--blocks", "1", "--warmup-steps", "2"]
+TINY = [*SHORT, "--image-size", "8", "--width", "4", "--multipliers", "1", "--blocks", "1", "--warmup", "0.2"]
 TINY += ["--timesteps", "20", "--sampling-steps", "4", "--mesh", "1"]
 TINY += ["--ema", "0", "--learning-rate", "0.01"]
 
@@ -52,23 +52,28 @@ def test_sampling_is_chosen_after_training(run, capsys, tmp_path):
     assert (picture() != picture("--sampler", "ancestral", "--sampling-steps", "20")).any()
     assert (picture("--labels", "3") != picture("--labels", "3", "--guidance", "4")).any()
     sample = ["sample", "--run", run]
-    assert "choose from ancestral, ddim" in fails(capsys, diffusion, [*sample, "--sampler", "euler"])
-    assert "--truncation: this run's model has none" in fails(capsys, diffusion, [*sample, "--truncation", "1"])
+    assert "Expected one of ('ancestral', 'ddim'" in fails(capsys, diffusion, [*sample, "--sampler", "euler"])
+    assert "unknown argument --truncation" in fails(capsys, diffusion, [*sample, "--truncation", "1"])
     assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*sample, "--sampling-steps", "21"])
 
 
 def test_samplers_that_do_not_exist_are_not_compared(run, capsys):
-    samplers = [diffusion, ["samplers", "--run", str(run), "--samples", "700"]]
-    assert "--samples 700: a multiple of 500" in fails(capsys, *samplers)
-    assert "'ddim x': a sampler and its steps" in fails(capsys, diffusion, [*samplers[1][:3], "--samplers", "ddim x"])
-    assert "1 to the 20 timesteps" in fails(capsys, diffusion, [*samplers[1][:3], "--samplers", "ddim 50"])
-    assert "choose from ancestral, ddim" in fails(capsys, diffusion, [*samplers[1][:3], "--samplers", "euler 5"])
+    samplers = ["samplers", "--run", str(run)]
+    assert "--eval-samples 700: a multiple of 500" in fails(capsys, diffusion, [*samplers, "--eval-samples", "700"])
+    for entry, message in {
+        "ddim x": "'ddim x': a sampler (ancestral, ddim",
+        "euler 5": "'euler 5': a sampler (ancestral, ddim",
+        "ddim 0": "'ddim 0': 1 to the 20 timesteps",
+        "ddim 50": "'ddim 50': 1 to the 20 timesteps",
+    }.items():
+        assert message in fails(capsys, diffusion, [*samplers, "--samplers", entry])
+    assert not (run / "samplers.json").exists()
 
 
 def test_samplers_and_scales_of_guidance_are_compared(run, capsys):
     chosen = ["--samplers", "ancestral", "ddim 5"]
-    main(diffusion.experiment, ["samplers", "--run", str(run), "--samples", "1000", *chosen])
-    main(diffusion.experiment, ["guidance", "--run", str(run), "--scales", "0", "2", "--samples", "500"])
+    main(diffusion.experiment, ["samplers", "--run", str(run), "--eval-samples", "1000", *chosen])
+    main(diffusion.experiment, ["guidance", "--run", str(run), "--scales", "0", "2", "--eval-samples", "500"])
     for name, variants in {"samplers": {"ancestral 20", "ddim 5"}, "guidance": {"w = 0", "w = 2"}}.items():
         found = json.loads((run / f"{name}.json").read_text())["figures"]
         assert found.keys() == variants and all(one["seconds"] > 0 and one["fid"] > 0 for one in found.values())
@@ -96,9 +101,11 @@ def test_what_does_not_fit_is_refused(capsys, tmp_path):
     new = ["--run", tmp_path / "new"]
     assert "choose points" in fails(capsys, diffusion, ["ddpm", "--source", "moons", "--no-flip", *new])
     assert "choose unet" in fails(capsys, diffusion, ["moons", "--source", "digits", *new])
-    assert "labels are needed" in fails(capsys, diffusion, [*TINY, "--no-conditional", "--guidance", "1", *new])
+    assert "--guidance 1.0: --conditional and" in fails(
+        capsys, diffusion, [*TINY, "--no-conditional", "--guidance", "1", *new]
+    )
     assert "no labels" in fails(capsys, diffusion, ["--source", "patches:photo:china", *new])
-    assert "less than --steps" in fails(capsys, diffusion, [*TINY, "--warmup-steps", "12", *new])
+    assert "--warmup 12.0: a share" in fails(capsys, diffusion, [*TINY, "--warmup", "12", *new])
     assert not (tmp_path / "new").exists()
 
 

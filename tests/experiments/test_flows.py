@@ -43,17 +43,29 @@ def test_run_folder_is_complete(runs, name):
     figures = json.loads((runs / name / "metrics.jsonl").read_text().splitlines()[-1])
     assert figures.pop("step") and figures.pop("kind") == "evaluation"
     if name == "moons":
-        assert figures.keys() == {"test_nll", "kl_to_truth", "integral"}
+        assert figures.keys() == {"test_nll", "kl_to_truth", "integral", "test_points"}
         assert figures["kl_to_truth"] > 0
     else:
+        assert figures.pop("test_examples") == 300
         assert figures.keys() == {"test_bits_per_dim"} | ({"test_accuracy"} if name == "glow" else set())
         assert 0 < figures["test_bits_per_dim"] < 10
 
 
-def test_samples_of_one_class(runs, tmp_path):
-    run = ["--run", str(runs / "glow"), "--n", "4", "--out", str(tmp_path / "grid.png")]
-    main(glow.experiment, ["sample", *run, "--labels", "3"])
-    assert np.asarray(Image.open(tmp_path / "grid.png")).std() > 1
+def test_samples_of_one_class_at_a_temperature(runs, capsys, tmp_path):
+    sample = ["sample", "--run", str(runs / "glow"), "--n", "4", "--out", str(tmp_path / "grid.png")]
+
+    def tiles(*flags):
+        main(glow.experiment, [*sample, *flags])
+        page = np.asarray(Image.open(tmp_path / "grid.png"))[2:-2, 2:]
+        return [page[:, i * 34 : i * 34 + 32] for i in range(4)]
+
+    of_the_run = tiles("--labels", "3")
+    np.testing.assert_array_equal(tiles("--labels", "3", "--temperature", "0.7"), of_the_run)
+    assert (of_the_run[0] != of_the_run[1]).any() and (np.array(tiles("--labels", "5")) != of_the_run).any()
+    cold = tiles("--labels", "3", "--temperature", "0")
+    assert all((tile == cold[0]).all() for tile in cold)
+    assert "--temperature -1.0: at least 0" in fails(capsys, glow, [*sample, "--temperature", "-1"])
+    assert "unknown argument --truncation" in fails(capsys, glow, [*sample, "--truncation", "1"])
 
 
 @pytest.mark.parametrize("module", [glow, realnvp])
@@ -83,6 +95,7 @@ def test_presets_of_mnist_and_cifar_make_a_step(module):
         (realnvp, ["swissroll", "--conditional"], "--conditional: swissroll has no labels"),
         (realnvp, ["moons", "--dequantisation", "variational"], "points are continuous"),
         (realnvp, ["--draws", "0"], "--draws 0: at least 1"),
+        (realnvp, ["--warmup", "5"], "--warmup 5.0: a share of the steps"),
     ],
 )
 def test_mistakes_are_one_line(capsys, tmp_path, module, args, message):

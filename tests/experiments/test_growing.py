@@ -38,7 +38,7 @@ def test_schedules_that_do_not_fit_are_refused(capsys, tmp_path):
     run = ["--run", tmp_path / "run"]
     assert "there are the sizes 4, 8" in fails(capsys, progressive_gan, [*GROW, "--factors", "1", "2", "2", *run])
     assert "at least 1 is needed" in fails(capsys, progressive_gan, [*GROW, "--stage-images", "0", *run])
-    assert "--linear-decay: this experiment has none" in fails(capsys, progressive_gan, ["--linear-decay", *run])
+    assert "unknown argument --linear-decay" in fails(capsys, progressive_gan, ["--linear-decay", *run])
     assert "28×28" in fails(capsys, progressive_gan, [*GROW, "--image-size", "28", *run])
     assert not (tmp_path / "run").exists()
 
@@ -98,9 +98,8 @@ def test_wrong_arguments_are_named(learned, photo, capsys, tmp_path):
     assert "--alpha" in fails(capsys, singan, ["animate", *run, "--alpha", "2"])
     new = ["--mesh", "1", "--run", tmp_path / "new"]
     assert "at least 30 pixels" in fails(capsys, singan, ["--source", f"image:{photo}", "--smallest", "30", *new])
-    assert "the model is of one" in fails(
-        capsys, singan, ["--source", "digits", "--image-size", "20", "--smallest", "13", *new]
-    )
+    many = ["--source", "digits", "--image-size", "20", "--smallest", "13", *new]
+    assert "digits: 1497 images, but the model learns from one" in fails(capsys, singan, many)
     assert "an image is needed" in fails(capsys, singan, ["--source", "ring", *new])
     assert "cannot be read" in fails(capsys, singan, ["--source", "image:nothing.png", *new])
     assert "--batch-size" in fails(capsys, singan, ["--batch-size", "2", *new])

@@ -244,7 +244,7 @@ def root(terms):
         {"weighting": weightings.MinSNR()},
         {"weighting": root},
     ],
-    ids=str,
+    ids=["learned", "bound", "bound-learned", "min_snr", "own"],
 )
 def test_other_objectives_descend(options):
     outputs = options.get("variance", variances.large).outputs

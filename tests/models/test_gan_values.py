@@ -171,3 +171,31 @@ def test_the_vector_field_is_minus_the_gradients_of_both_players():
     of_w = -(sigmoid((fake - x) @ w)[:, None] * (fake - x)).mean(0) - 0.25 * w
     np.testing.assert_allclose(found["discriminator"]["Dense_0"]["kernel"][:, 0], of_w, rtol=1e-4)
     np.testing.assert_allclose(found["generator"]["shift"], sigmoid((x - fake) @ w).mean() * w, rtol=1e-4)
+
+
+class Silent(nn.Module):
+    """A linear network without the parameter `train`."""
+
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x, label=None):
+        return nn.Dense(self.outputs)(x).squeeze(-1) if self.outputs == 1 else nn.Dense(self.outputs)(x)
+
+
+class Told(Silent):
+    """The same network with the parameter."""
+
+    @nn.compact
+    def __call__(self, x, label=None, *, train):
+        return super().__call__(x, label)
+
+
+def test_networks_with_and_without_the_parameter_train_play_the_same_game():
+    data, found = {"image": jax.random.normal(jax.random.key(3), (8, 2))}, []
+    for network in (Silent, Told):
+        gan = GAN(network(2), network(1), optax.sgd(0.1), optax.sgd(0.1), latent=3, unroll=1)
+        state, metrics = jax.jit(gan.step)(jax.jit(gan.init)(jax.random.key(0), data), data)
+        images = gan.sample(state, jax.random.key(1), 4)
+        found.append((metrics, images, gan.discriminate(state, images)))
+    jax.tree.map(np.testing.assert_array_equal, *found)

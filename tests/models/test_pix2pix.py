@@ -9,8 +9,8 @@ from flax import linen as nn
 
 from jaxgen import losses
 from jaxgen.models import Pix2Pix
-from jaxgen.models.player import in_training
 from jaxgen.networks import PatchGANDiscriminator, UNetGenerator
+from jaxgen.networks.calls import apply_network
 from jaxgen.pixels import normalise
 
 SIZE = 16
@@ -40,11 +40,12 @@ def test_a_step_descends_the_losses_of_the_paper(loss):
 
     def translated(params):
         variables = {**old.generator.variables, "params": params}
-        return in_training(pix2pix.generator, variables, source, key=jax.random.clone(noise))[0]
+        return apply_network(pix2pix.generator, variables, source, key=jax.random.clone(noise))[0]
 
     def judged(params, image):
         variables = {**old.discriminator.variables, "params": params}
-        return in_training(pix2pix.discriminator, variables, jnp.concatenate([source, image], -1))[0]
+        pair, key = jnp.concatenate([source, image], -1), jax.random.key(0)  # there is no dropout in it
+        return apply_network(pix2pix.discriminator, variables, pair, key=key)[0]
 
     def discriminator_loss(params):
         fake = translated(old.generator.params)
@@ -72,7 +73,7 @@ def largest_difference(a, b):
     return max(float(jnp.abs(x - y).max()) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-def test_translation_is_as_in_training():
+def test_translation_is_as_apply_network():
     """Dropout is drawn by the key, and batch normalisation takes the batch's own statistics; instance normalisation
     makes an image's translation its own."""
     data = batch()

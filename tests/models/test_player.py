@@ -7,7 +7,8 @@ from flax import linen as nn
 
 from jaxgen.losses import Penalty, hinge, r1
 from jaxgen.models.augmentation import adaptive
-from jaxgen.models.player import Player, check_game, descend, dropout_keys, in_training
+from jaxgen.models.player import Player, check_game, descend, dropout_keys
+from jaxgen.networks.calls import apply_network
 
 
 class Line(nn.Module):
@@ -28,7 +29,7 @@ x = jax.random.normal(jax.random.key(1), (12, 3))
 
 def squares(network):
     def loss(params, statistics, key, x):
-        output, statistics = in_training(network, {"params": params, **statistics}, x, key=key)
+        output, statistics = apply_network(network, {"params": params, **statistics}, x, key=key)
         value = jnp.square(output - 1).mean()
         return value, (statistics, {"loss": value})
 

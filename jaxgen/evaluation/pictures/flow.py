@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ DataSet = Dataset | StreamedDataset
 
 
 def draw_temperatures(
-    sample: Callable[[State, float], Float[Array, "n h w c"]],
+    sample: Callable[[State, Float[Array, ""]], Float[Array, "n h w c"]],
     state: State,
     folder: Path,
     temperatures: Sequence[float] = TEMPERATURES,
@@ -54,7 +55,7 @@ def draw_flow(
     classes = model.classes
     label = jnp.arange(COLUMNS, dtype=jnp.int32) % classes if classes else None
 
-    def sample(state: State, temperature: float) -> Array:
+    def sample(state: State, temperature: Float[Array, ""]) -> Array:
         return model.sample(state, jax.random.key(0), COLUMNS, label, temperature=temperature)
 
     draw_temperatures(sample, state, folder)
@@ -62,11 +63,11 @@ def draw_flow(
     encode = jax.jit(lambda image, label: model.encode(state, image, label if classes else None))
     decode_flat = jax.jit(lambda z, label: model.decode(state, z, label if classes else None))
 
-    def posterior(image: Array, label: Array) -> tuple[Array, Array]:
+    def posterior(image: Any, label: Any) -> tuple[Array, Array]:
         z = encode(image, label)
         return z, jnp.ones_like(z)
 
-    def decode(z: np.ndarray, label: np.ndarray) -> np.ndarray:
+    def decode(z: np.ndarray, label: Any) -> np.ndarray:
         labels = np.broadcast_to(label, z.shape[:-1]).reshape(-1)
         images = decode_flat(z.reshape(-1, z.shape[-1]), labels)
         return np.asarray(images).reshape(*z.shape[:-1], *images.shape[1:])
