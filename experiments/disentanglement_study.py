@@ -190,8 +190,8 @@ def main(config: Study) -> None:
     base = beta_vae.build(config.settings, data)
     evaluate = evaluator(config.settings, base, data, test)
     record = config.run / "study.json"
-    study = json.loads(record.read_text()) if record.exists() else {}
-    rows = study["members"] = [row for row in study.get("members", ()) if row["step"] >= config.steps]
+    found = json.loads(record.read_text()).get("members", ()) if record.exists() else ()
+    rows = [row for row in found if row["step"] >= config.steps]
     for method, flag in METHODS.items():
         grid = [(w, s) for w in getattr(config, flag) for s in range(config.seed, config.seed + config.seeds)]
         known = {(row["weight"], row["seed"]) for row in rows if row["method"] == method}
@@ -204,7 +204,7 @@ def main(config: Study) -> None:
             figures = {name: as_json(value) for name, value in evaluate(state).figures.items()}
             rows.append({"method": method, "weight": weight, "seed": seed, "step": int(state.step), **figures})
             temporary = record.with_suffix(".tmp")
-            temporary.write_text(json.dumps(study, indent=2) + "\n")
+            temporary.write_text(json.dumps({"members": rows}, indent=2) + "\n")
             os.replace(temporary, record)
             shown = ", ".join(f"{title} {rows[-1][name]:.3g}" for name, title in TABLE.items())
             print(f"{method} {weight:g}, seed {seed}: {shown}", flush=True)

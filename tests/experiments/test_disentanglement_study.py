@@ -19,6 +19,10 @@ SMALL = ["--image-size", 16, "--batch-size", 16, "--learning-rate", 1e-2, "--poi
 ONE_METHOD = ["--betas", 1, 60, "--tc-betas", "--gammas"]
 
 
+class Started(Exception):
+    """A training has begun."""
+
+
 @pytest.fixture(autouse=True)
 def fewer_trees_and_key_reuse_that_is_seen_in_every_vmap_of_a_scan(monkeypatch):
     monkeypatch.setattr(boosting, "STAGES", 2)
@@ -61,10 +65,35 @@ def test_members_are_measured_and_the_study_goes_on(tmp_path, capsys):
     assert json.loads(record.read_text())["members"] == [rows[0], lost]
     run("--run", folder, "--resume", "--steps", 32)
     longer = json.loads(record.read_text())
-    assert longer["steps"] == 32 and [row["step"] for row in longer["members"]] == [32, 32]
+    assert list(longer) == ["members"] and [row["step"] for row in longer["members"]] == [32, 32]
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings["experiment"] == "disentanglement_study" and settings["config"]["steps"] == 32
     assert [r["step"] for r in read_metrics(folder / "β-VAE") if "loss" in r] == [10, 20, 30, 32]
     assert "betas is [1.0, 60.0], not [2.0, 3.0]" in fails(capsys, "--run", folder, "--resume", "--betas", 2, 3)
     assert "choose --resume, --overwrite" in fails(capsys, *flags)
+
+
+def test_a_study_that_an_earlier_version_made_goes_on(tmp_path, capsys, monkeypatch):
+    """Its settings and its figures are in study.json, beside the name of the script."""
+    row = {"method": "β-VAE", "weight": 1.0, "seed": 0, "step": 30} | dict.fromkeys(script.TABLE, 1.0)
+    settings = {"source": "sprites", "image_size": 16, "betas": [1.0], "tc_betas": [], "gammas": [], "seeds": 1}
+    old = {"script": "experiments.disentanglement_study", **settings, "steps": 30, "points": 100, "members": [row]}
+    (tmp_path / "study.json").write_text(json.dumps(old))
+    assert "betas is [1.0], not [2.0]" in fails(capsys, "--run", tmp_path, "--resume", "--betas", 2)
+    assert "choose --resume, --overwrite" in fails(capsys, "--run", tmp_path)
+    assert not (tmp_path / "config.json").exists()
+
+    def train(*_):
+        raise Started
+
+    monkeypatch.setattr(script, "train", train)
+    run("--run", tmp_path, "--resume")  # all members are measured: none is trained
+    assert np.asarray(Image.open(tmp_path / "study.png")).std() > 1
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert stored["experiment"] == "disentanglement_study"
+    assert {name: stored["config"][name] for name in settings} == settings
+    with pytest.raises(Started):
+        run("--run", tmp_path, "--resume", "--steps", 31)
 
 
 def test_table_and_figure_are_of_means_and_deviations_over_seeds(tmp_path):
@@ -89,9 +118,6 @@ def test_each_method_gives_its_weight_to_its_model():
 
 @pytest.mark.parametrize(("weights", "devices"), [((4.0,), 1), ((1.0, 2.0, 3.0), 1), ((1.0, 2.0, 3.0, 4.0), 2)])
 def test_members_share_as_many_devices_as_divide_them(weights, devices, monkeypatch):
-    class Started(Exception):
-        pass
-
     def fit(*_, seed, sweep, mesh, **__):
         assert mesh.size == devices and seed == (0,) * len(weights) and tuple(sweep.tolist()) == weights
         raise Started

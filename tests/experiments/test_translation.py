@@ -15,11 +15,11 @@ from jaxgen.cli import main, open_run
 from jaxgen.data import Attribute, Dataset
 from jaxgen.training import read_metrics
 
-TINY = ["--width", "2", "--discriminator-width", "2", "--batch-size", "8", "--decay-from", "6"]
+TINY = ["--width", "2", "--discriminator-width", "2", "--batch-size", "8", "--decay-from", "0.5"]
 EXPERIMENTS = {
     "pix2pix": (pix2pix, ["--image-size", "32", "--flip", "--jitter"]),
     "cyclegan": (cyclegan, ["--image-size", "16", "--blocks", "1", "--pool-size", "20", "--identity-weight", "0.5"]),
-    "discogan": (discogan, ["--image-size", "16", "--curriculum", "10"]),
+    "discogan": (discogan, ["--image-size", "16", "--curriculum", "0.28"]),
     "stargan": (stargan, ["joint", "--image-size", "8", "--blocks", "1", "--discriminator-steps", "2"]),
 }
 
@@ -99,7 +99,8 @@ def test_sample_shows_random_test_images(runs, capsys, tmp_path):
 
     assert picture("1").shape == picture("2").shape
     assert (picture("1") == picture("1")).all() and (picture("1") != picture("2")).any()
-    assert "translates images" in fails(capsys, pix2pix, ["sample", "--run", runs / "pix2pix", "--labels", "3"])
+    labelled = ["sample", "--run", runs / "pix2pix", "--labels", "3"]
+    assert "unknown argument --labels" in fails(capsys, pix2pix, labelled)
 
 
 @pytest.mark.parametrize(
@@ -170,8 +171,9 @@ def test_what_cannot_be_translated(runs, tmp_path, capsys):
         (pix2pix, ["--image-size", "36"], "image size 36×36: 5 halvings need sides that are multiples of 32"),
         (pix2pix, ["--field", "286"], "image size 32×32: too small for patches of 286 pixels"),
         (cyclegan, ["--image-size", "18"], "image size 18×18: 2 halvings need sides that are multiples of 4"),
-        (cyclegan, ["--decay-from", "5000"], "--decay-from 5000: 0 to --steps - 1 is allowed"),
-        (discogan, ["--generator-steps", "0"], "generator_steps=0: at least 1"),
+        (cyclegan, ["--decay-from", "5000"], "--decay-from 5000.0: a share of the steps, 0 to 1, is needed"),
+        (discogan, ["--generator-steps", "0"], "--generator-steps 0: at least 1"),
+        (discogan, ["--curriculum", "500"], "--curriculum 500.0: a share of the steps, 0 to 1, is needed"),
         (stargan, ["--source", "sprites-attributes:size"], "no attribute size; allowed are colour, shape, scale"),
     ],
 )
