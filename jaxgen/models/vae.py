@@ -171,10 +171,10 @@ class VAE:
 
     def inputs(self, key: Key[Array, ""], batch: Batch) -> tuple[Images, Label]:
         """Returns the images in [-1, 1] as the model sees them, and their labels."""
-        image = normalise(batch["image"])
+        image = jnp.asarray(normalise(batch["image"]))
         if self.binarise:
             image = jnp.where(jax.random.bernoulli(key, (image + 1) / 2), 1.0, -1.0)
-        return image, batch["label"] if self.classes else None
+        return image, jnp.asarray(batch["label"]) if self.classes else None
 
     def penalty(self, state: VAEState, mean: Codes, scale: Codes, z: Codes) -> tuple[Scalar, Metrics]:
         """Returns what is added to the loss, and metrics, from the posteriors' means, scales and draws."""

@@ -3,14 +3,16 @@
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from support import SHORT, fails
 
 from experiments import biggan, dcgan, infogan, lsgan, sngan, unrolled_gan, vae, wgan, wgan_gp
-from jaxgen.cli import main
+from jaxgen.cli import main, open_run
 from jaxgen.data import Dataset
+from jaxgen.models.infogan import Codes
 
 TINY = ["--width", "8", "--image-size", "8"]
 EXPERIMENTS = {
@@ -98,6 +100,10 @@ def test_infogan_shows_the_codes_asked_for(runs, capsys, tmp_path):
     asked = picture("37", ["0.5", "-1"])
     assert (picture("37", ["0.5", "-1"]) == asked).all()
     assert (picture("73", ["0.5", "-1"]) != asked).any() and (picture("37", ["9", "-1"]) != asked).any()
+    run = open_run(runs / "infogan")
+    codes = Codes(jnp.array([3, 3, 3, 7, 7, 7])[:, None], jnp.tile(jnp.array([0.5, -1.0]), (6, 1)))
+    by_row = run.model.sample(run.state, jax.random.key(2), 6, codes)
+    np.testing.assert_allclose(run.sample(6, seed=2, labels=(3, 7), codes=(0.5, -1.0)), by_row, atol=1e-5)
     assert "has 2 continuous codes" in fails(capsys, infogan, [*sample, "--codes", "0.5"])
     assert "labels are 0 to 9" in fails(capsys, infogan, [*sample, "--labels", "10"])
     assert "unknown argument --codes" in fails(capsys, lsgan, ["sample", "--run", runs / "lsgan", "--codes", "1"])
