@@ -2,7 +2,7 @@
 class-conditional batch norm), and the deviation within a minibatch."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -26,7 +26,7 @@ __all__ = [
     "pixel_norm",
 ]
 
-instance_norm = partial(nn.InstanceNorm, epsilon=1e-5, use_fast_variance=False)
+instance_norm: Callable[..., nn.Module] = partial(nn.InstanceNorm, epsilon=1e-5, use_fast_variance=False)
 """Gives each channel of each image mean 0 and variance 1 (Ulyanov et al. 2016): Flax's module with PyTorch's epsilon,
 and with a variance that is computed without cancellation, so that a flat image becomes 0 and not noise."""
 

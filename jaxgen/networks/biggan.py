@@ -15,6 +15,7 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float, Int
 
 from jaxgen.layers import ConditionalBatchNorm, Conv, SelfAttention, SpectralNorm, enlarge
@@ -23,9 +24,9 @@ from jaxgen.networks.sizes import halve
 
 __all__ = ["FACTORS", "BigGANDiscriminator", "BigGANGenerator", "widths"]
 
-orthogonal = nn.initializers.orthogonal()
+orthogonal: Initializer = nn.initializers.orthogonal()
 
-FACTORS = {64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1), 256: (16, 16, 8, 8, 4, 2, 1)}
+FACTORS: dict[int, tuple[int, ...]] = {64: (16, 16, 8, 4, 2), 128: (16, 16, 8, 4, 2, 1), 256: (16, 16, 8, 8, 4, 2, 1)}
 """The generator's channels in units of its width, by the side of the image in pixels (appendix B; 64 as in the authors'
 code)."""
 

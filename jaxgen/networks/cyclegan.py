@@ -8,6 +8,7 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, Upsample, Upsampling, instance_norm
@@ -15,7 +16,7 @@ from jaxgen.networks.sizes import halve
 
 __all__ = ["CycleGANGenerator"]
 
-weights = nn.initializers.normal(0.02)
+weights: Initializer = nn.initializers.normal(0.02)
 
 
 class CycleGANGenerator(nn.Module):

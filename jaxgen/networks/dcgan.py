@@ -15,6 +15,7 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, ConvTranspose, around_one, with_label
@@ -23,8 +24,8 @@ from jaxgen.types import Label
 
 __all__ = ["DCGANDiscriminator", "DCGANGenerator", "DeepConvDiscriminator", "DeepConvGenerator"]
 
-weights = nn.initializers.normal(0.02)
-orthogonal = nn.initializers.orthogonal()
+weights: Initializer = nn.initializers.normal(0.02)
+orthogonal: Initializer = nn.initializers.orthogonal()
 
 
 class DCGANGenerator(nn.Module):

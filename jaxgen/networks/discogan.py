@@ -4,11 +4,13 @@ also returns its features.
 At 64×64×3 the generator has 5,513,856 parameters and the discriminator 2,765,568.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, Upsample, Upsampling
@@ -16,8 +18,8 @@ from jaxgen.networks.sizes import pyramid
 
 __all__ = ["DiscoGANDiscriminator", "DiscoGANGenerator"]
 
-weights = nn.initializers.normal(0.02)
-batch_norm = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+weights: Initializer = nn.initializers.normal(0.02)
+batch_norm: Callable[..., nn.Module] = partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 
 
 class DiscoGANGenerator(nn.Module):

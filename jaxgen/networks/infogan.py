@@ -11,6 +11,7 @@ from functools import partial
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, ConvTranspose, around_one
@@ -19,7 +20,7 @@ from jaxgen.types import Label
 
 __all__ = ["InfoGANDiscriminator", "InfoGANGenerator"]
 
-weights = nn.initializers.normal(0.02)
+weights: Initializer = nn.initializers.normal(0.02)
 
 
 class InfoGANGenerator(nn.Module):

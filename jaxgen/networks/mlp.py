@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import with_label
@@ -23,8 +24,8 @@ __all__ = ["MLPDecoder", "MLPDiscriminator", "MLPEncoder", "MLPGenerator"]
 # The players start at U(±1/√fan-in), a third of the variance of Flax's default: from there the generator's sigmoids do
 # not saturate before the game has begun. A one-hot label is a single active input, so its fan-in is 1; if it were
 # counted as `classes`, the label would start fainter than the latent and the generator might never heed it.
-weights = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-label_weights = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=(), batch_axis=0)
+weights: Initializer = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+label_weights: Initializer = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform", in_axis=(), batch_axis=0)
 
 
 class MLPEncoder(nn.Module):

@@ -11,6 +11,7 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, Upsample, Upsampling, around_one, instance_norm
@@ -24,7 +25,7 @@ FIELDS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 Norm = Literal["batch", "instance"]
 """Normalisation over the batch, or of each image by itself."""
 
-weights = nn.initializers.normal(0.02)
+weights: Initializer = nn.initializers.normal(0.02)
 
 
 def normalisation(kind: Norm, train: bool, dtype: Dtype | None) -> Callable[[], nn.Module]:

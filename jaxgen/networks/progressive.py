@@ -4,7 +4,9 @@ Their parameters are those of all sizes, and each size uses the blocks up to its
 23,079,115 parameters and the discriminator 23,087,249.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -17,10 +19,10 @@ from jaxgen.types import Label
 
 __all__ = ["ProgressiveDiscriminator", "ProgressiveGenerator"]
 
-leaky_relu = partial(nn.leaky_relu, negative_slope=0.2)
+leaky_relu: Callable[[Array], Array] = partial(nn.leaky_relu, negative_slope=0.2)
 
 
-def layer(x: Array, kind: type[nn.Module], *sizes, gain: float = 2**0.5, **options) -> Array:
+def layer(x: Array, kind: type[nn.Module], *sizes: Any, gain: float = 2**0.5, **options: Any) -> Array:
     """Applies a layer of this kind with equalised learning rate, which belongs to the calling module."""
     return EqualisedLearningRate(kind(*sizes, kernel_init=nn.initializers.normal(1.0), **options), gain)(x)
 

@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype, Initializer
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import ConditionalBatchNorm, Conv, SpectralNorm, enlarge, shrink
@@ -29,8 +30,10 @@ from jaxgen.types import Label
 
 __all__ = ["ResNetDiscriminator", "ResNetGenerator"]
 
-xavier = nn.initializers.xavier_uniform()
-residual = nn.initializers.variance_scaling(2.0, "fan_avg", "uniform")  # Xavier with a gain of √2, for ReLU
+xavier: Initializer = nn.initializers.xavier_uniform()
+residual: Initializer = nn.initializers.variance_scaling(
+    2.0, "fan_avg", "uniform"
+)  # Xavier with a gain of √2, for ReLU
 
 
 class GeneratorBlock(nn.Module):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
+from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import Conv, enlarge, time_embedding
@@ -16,7 +17,7 @@ from jaxgen.types import Label
 
 __all__ = ["DiffusionUNet"]
 
-kernel_init = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+kernel_init: Initializer = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
 
 
 def group_norm(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

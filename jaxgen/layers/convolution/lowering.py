@@ -36,7 +36,7 @@ Images = Float[Array, "b _ _ _"]
 Kernel = Float[Array, "_ _ _ _"]
 """A kernel (height, width, in, out): the operand w of a map."""
 
-canonical = partial(lax.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+canonical: Callable[..., Array] = partial(lax.conv_general_dilated, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 """XLA's convolution, the operands in canonical form."""
 
 
