@@ -21,7 +21,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype, Initializer
-from jax.nn.initializers import Initializer
 from jaxtyping import Array, Float
 
 from jaxgen.layers import ConditionalBatchNorm, Conv, SpectralNorm, enlarge, shrink
