@@ -239,13 +239,8 @@ def disentanglement_scores(
     seed: int = 0,
 ) -> dict[str, float]:
     """Returns all figures of a representation by name: beta_vae, factor_vae, mig, sap, dci_disentanglement,
-<<<<<<< HEAD
     dci_completeness, dci_informativeness, modularity, explicitness, irs, those of `unsupervised_scores`, active_units
     (their number), and the numbers train_points and test_points.
-=======
-    dci_completeness, dci_informativeness, modularity, explicitness, irs, those of `unsupervised_scores`,
-    active_units (their number), and the numbers train_points and test_points.
->>>>>>> typesb
 
     represent:    (n, k) classes of factors -> (n, d) codes, of 2.9 million points at the default numbers
     factor_sizes: k numbers of values; the classes of a factor are 0 to its size - 1

@@ -14,8 +14,7 @@ from experiments import gan
 from jaxgen.cli import main
 
 STORED = Path(__file__).parent / "runs_of_0_1.zip"
-"""Short runs of tiny networks that version 0.1 trained, and the sums of their parameters four steps later. The warm-up of
-diffusion was then stretched with the steps, as it is now."""
+"""Short runs of tiny networks that version 0.1 trained, and the sums of their parameters four steps later."""
 EXPECTED = json.loads(zipfile.ZipFile(STORED).read("expected.json"))
 
 

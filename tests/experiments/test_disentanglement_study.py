@@ -65,14 +65,9 @@ def test_members_are_measured_and_the_study_goes_on(tmp_path, capsys):
     assert json.loads(record.read_text())["members"] == [rows[0], lost]
     run("--run", folder, "--resume", "--steps", 32)
     longer = json.loads(record.read_text())
-<<<<<<< HEAD
     assert list(longer) == ["members"] and [row["step"] for row in longer["members"]] == [32, 32]
     settings = json.loads((folder / "config.json").read_text())
     assert settings["experiment"] == "disentanglement_study" and settings["config"]["steps"] == 32
-=======
-    assert [row["step"] for row in longer["members"]] == [32, 32]
-    assert json.loads((folder / "config.json").read_text())["config"]["steps"] == 32
->>>>>>> typesb
     assert [r["step"] for r in read_metrics(folder / "β-VAE") if "loss" in r] == [10, 20, 30, 32]
     assert "betas is [1.0, 60.0], not [2.0, 3.0]" in fails(capsys, "--run", folder, "--resume", "--betas", 2, 3)
     assert "choose --resume, --overwrite" in fails(capsys, *flags)
