@@ -86,6 +86,11 @@ class SinGANConfig(Config):
         positive(self, "learning_rate")
         super().__post_init__()
 
+    @classmethod
+    def upgraded(cls, stored: dict[str, Any]) -> dict[str, Any]:
+        """Reads runs that could mirror their image; one that did is not read."""
+        return super().upgraded({name: value for name, value in stored.items() if name != "flip" or value})
+
 
 paper = SinGANConfig()
 presets = {

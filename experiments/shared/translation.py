@@ -60,7 +60,7 @@ class TranslationConfig(MirrorOptions, Config):
         """Reads runs in which `decay_from` was a step, or None."""
         if isinstance(stored.get("decay_from", 1.0), int | None):
             first = stored["decay_from"]
-            stored = stored | {"decay_from": 1.0 if first is None else first / stored["steps"]}
+            stored = stored | {"decay_from": 1.0 if first is None else min(1.0, first / stored["steps"])}
         return super().upgraded(stored)
 
 

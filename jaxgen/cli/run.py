@@ -152,10 +152,12 @@ def write_run(experiment: Experiment, path: Path, config: Config, data: Data, ex
     describe(path, record)
 
 
-def read_run(experiment: Experiment, path: Path) -> tuple[Any, Dataset]:
+def read_run(experiment: Experiment, path: Path, steps: int | None = None) -> tuple[Any, Dataset]:
     """Returns the config of a run, and a data set with the shapes of its data that has no examples.
 
-    ValueError where the folder is not one of a run of this experiment.
+    With `steps` the config is that of the run when it goes on to this number of steps: what an earlier version counted
+    in steps, and is a share of them, then stays at its step. ValueError where the folder is not one of a run of this
+    experiment.
     """
     record = read_record(path)
     if record["experiment"] != experiment.name:
@@ -171,7 +173,7 @@ def read_run(experiment: Experiment, path: Path) -> tuple[Any, Dataset]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: not readable as the settings of a run") from error
     try:
-        return kind.read(record["config"]), data
+        return kind.read(record["config"] | ({} if steps is None else {"steps": steps})), data
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
 

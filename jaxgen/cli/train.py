@@ -1,5 +1,6 @@
 """The command `train`: trains a model, evaluates it, and draws its pictures."""
 
+import dataclasses
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,9 +104,13 @@ def _chosen(experiment: Experiment, args: list[str]) -> tuple[RunOptions, Any]:
         config: Annotated[kind, tyro.conf.arg(name="")] = default  # pyright: ignore[reportInvalidTypeForm]
 
     options = parse(Train, args, experiment.program, experiment.help)
+    config = options.config
     if stored is not None:
-        check_same(settings_of(options.config), settings_of(stored), options.run)
-    return options, options.config
+        check_same(settings_of(config), settings_of(stored), options.run)
+        longer, _ = read_run(experiment, options.run, steps=config.steps)
+        moved = {name: x for name, x in vars(longer).items() if x != getattr(stored, name) and name != "steps"}
+        config = dataclasses.replace(config, **moved)
+    return options, config
 
 
 def _trace(model: Trainable, data: Any, batch_size: int) -> None:

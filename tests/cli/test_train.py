@@ -1,5 +1,8 @@
 """What the command `train` does besides what the tests of the experiments show."""
 
+import json
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -65,3 +68,18 @@ def test_every_command_chooses_its_devices_by_the_config(command, tmp_path, monk
     with pytest.raises(Stop):
         main(gan.experiment, [command, "--run", str(folder)])
     assert seen == [4]
+
+
+def test_what_an_earlier_version_counted_in_steps_stays_at_its_step(run, tmp_path):
+    """Also where the run goes on to another number of steps than it was begun for."""
+    old = tmp_path / "old"
+    shutil.copytree(run, old)
+    record = json.loads((old / "config.json").read_text())
+    del record["config"]["annealing"]
+    record["config"]["annealing_steps"] = 6
+    (old / "config.json").write_text(json.dumps(record))
+    assert jaxgen.open_run(old).config.annealing == 6 / 12
+    main(vae.experiment, ["--run", str(old), "--resume", "--steps", "16"])
+    assert jaxgen.open_run(old).config.annealing == 6 / 16
+    main(vae.experiment, ["--run", str(old), "--resume", "--steps", "18"])  # the version of today keeps the share
+    assert jaxgen.open_run(old).config.annealing == 6 / 16

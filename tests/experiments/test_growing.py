@@ -103,3 +103,9 @@ def test_wrong_arguments_are_named(learned, photo, capsys, tmp_path):
     assert "an image is needed" in fails(capsys, singan, ["--source", "ring", *new])
     assert "cannot be read" in fails(capsys, singan, ["--source", "image:nothing.png", *new])
     assert "--batch-size" in fails(capsys, singan, ["--batch-size", "2", *new])
+
+
+def test_a_run_of_singan_by_an_earlier_version_is_read_unless_it_mirrored_its_image():
+    assert singan.SinGANConfig.read({"flip": False, "width": 4}) == singan.SinGANConfig(width=4)
+    with pytest.raises(ValueError, match="fields that this version does not have: flip"):
+        singan.SinGANConfig.read({"flip": True})
