@@ -75,7 +75,8 @@ class Run:
         """Draws n samples in the model's domain, as the command `sample` does.
 
         Args:
-            n: the number of samples; a conditional model without `labels` gives whole rows, one for each class.
+            n: the number of samples. A conditional model without `labels` gives whole rows, one for each class. A model
+                from images to images gives n rows: test images beside their translations.
             seed: the seed of the noise.
             member: the number of a population's member.
             options: fields of the experiment's `sampling`, such as `labels=(3, 7)`; others are the run's.
