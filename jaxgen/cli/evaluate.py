@@ -5,8 +5,6 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-import tyro
-
 from jaxgen.cli.config import Config, EvaluationOptions
 from jaxgen.cli.data import check_data
 from jaxgen.cli.experiment import Experiment
@@ -22,6 +20,8 @@ __all__ = ["evaluate"]
 
 def evaluate(experiment: Experiment, args: list[str]) -> None:
     """Computes the figures of a run on the test set; flags replace the run's settings, such as the source."""
+    import tyro
+
     config = config_of(experiment, args)
     kind = options_of(type(config))
     default = kind(**{field.name: getattr(config, field.name) for field in dataclasses.fields(kind)})

@@ -29,6 +29,7 @@ from jaxgen.cli.data import Data, load_data
 from jaxgen.cli.process import command_line
 from jaxgen.cli.sampling import Sampling
 from jaxgen.evaluation import Evaluator
+from jaxgen.optional import require
 from jaxgen.types import State, Trainable
 
 __all__ = ["Command", "Experiment", "main"]
@@ -116,5 +117,6 @@ def main(experiment: Experiment, argv: Sequence[str] | None = None) -> None:
     named = experiment.command(args[0]) if args else None
     command, rest = (named, args[1:]) if named else (experiment.command("train"), args)
     with command_line(experiment.program, args):
+        require("tyro", "the command line")
         assert command is not None
         command(experiment, rest)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-import tyro
+from jaxgen.optional import require
 
 __all__ = ["flag_of", "one_line", "parse", "parse_known"]
 
@@ -36,6 +36,9 @@ def parse_known(
     kind: type[T], args: Sequence[str], program: str, doc: str = "", default: T | None = None, add_help: bool = True
 ) -> tuple[T, list[str]]:
     """Does what `parse` does, but returns the words that `kind` does not know beside the value."""
+    require("tyro", "the command line")
+    import tyro
+
     printed = io.StringIO()
     options: dict[str, Any] = {} if default is None else {"default": default}
     try:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from jaxgen.cli.experiment import Experiment
 from jaxgen.cli.flags import parse
 from jaxgen.cli.opened import OnRun, config_of
@@ -32,6 +30,8 @@ class SampleFlags(OnRun):
 
 def sample(experiment: Experiment, args: list[str]) -> None:
     """Draws a grid of samples; a conditional model draws one row for each class."""
+    import tyro
+
     kind = experiment.sampling
     default = kind.of(config_of(experiment, args))
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from jaxgen.cli.config import settings_of
 from jaxgen.cli.experiment import Experiment
@@ -85,6 +84,8 @@ def train(experiment: Experiment, args: list[str]) -> None:
 
 def _chosen(experiment: Experiment, args: list[str]) -> tuple[RunOptions, Any]:
     """The flags, and the config: a preset with the flags, or of a run that goes on its own with them."""
+    import tyro
+
     given, args = ([args[0]], args[1:]) if args and not args[0].startswith("-") else ([], args)
     first = next(iter(experiment.presets))
     preset = given[0] if given else first

@@ -1,3 +1,4 @@
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,12 @@ def test_mistakes_are_one_line_without_a_frame(args, message):
         parse(Flags, args, "program")
     text = str(raised.value)
     assert message in text and "\n" not in text and not set(text) & set("│─╭╰")
+
+
+def test_without_tyro_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tyro", None)
+    with pytest.raises(ValueError, match='the command line needs the package tyro: pip install "tyro"'):
+        parse(Flags, [], "program")
 
 
 def test_help_is_printed(capsys):
