@@ -51,17 +51,8 @@ def sampler_of(name: str, steps: int, eta: float = 0.0) -> Sampler:
 
 
 @dataclass(frozen=True)
-class DiffusionSampling(ByLabel):
+class DiffusionSampling(SamplerOptions, ByLabel):
     """How a diffusion model samples; by default as the run does."""
-
-    sampler: Literal[tuple(SAMPLERS)] = "dpm_solver"
-    """The sampler."""
-    sampling_steps: int = 20
-    """The number of timesteps that it visits."""
-    eta: float = 0.0
-    """The noise of DDIM: 0 is deterministic."""
-    guidance: float = 0.0
-    """The scale of classifier-free guidance; 0: none."""
 
     def options(self) -> dict[str, Any]:
         """Returns the sampler and the guidance."""
