@@ -161,19 +161,16 @@ class GANConfig(ConditionalOptions, PackingOptions, TruncationOptions, DecayOpti
 
 
 @dataclass(frozen=True)
-class GANSampling(ByLabel):
-    """How a GAN samples."""
+class GANSampling(TruncationOptions, ByLabel):
+    """How a GAN samples; by default truncated as the run is."""
 
-    truncation: float | None = None
-    """Draw latents again until none of their units is further from 0; by default as the run does."""
     standing_statistics: int = 0
     """The number of minibatches of samples over which the generator's batch statistics are computed anew; 0: they are
     those of training."""
 
     def __post_init__(self) -> None:
-        if self.truncation is not None:
-            positive(self, "truncation")
         at_least(0, self, "standing_statistics")
+        super().__post_init__()
 
     def options(self) -> dict[str, Any]:
         """Returns the truncation, where there is one."""
